@@ -1,0 +1,137 @@
+"""The async client, for asyncio and trio."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from ._setup import NetworkSettings, LoopNetworks, make_engine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from typing import Unpack
+
+    from ._headers import Headers
+    from ._options import ClientOptions, RequestOptions, URLTypes
+    from ._request import Request
+    from ._response import Response
+    from .policy.cookies import Cookies
+
+
+class AsyncClient:
+    """Makes requests, and keeps connections, cookies and defaults between them.
+
+    Works under asyncio and trio, and through several event loops, one after another or at once in threads: each
+    has connections of its own. Close it, or use it as a context manager. Options: see `ClientOptions`; those of
+    a request are defaults for all.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with AsyncClient(base_url="http://127.0.0.1:1", timeout=2) as client:
+    ...         await client.get("/items", params={"page": 1})
+    >>> asyncio.run(main())
+    Traceback (most recent call last):
+    hither._errors.ConnectError: no connection (127.0.0.1:1: Connection refused) [GET http://127.0.0.1:1/items?page=1]
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        self._start(options)
+
+    def _start(self, options: ClientOptions, *, keep_cookies: bool = True) -> None:
+        self._networks = LoopNetworks(NetworkSettings(options))
+        self._engine, self._transports = make_engine(
+            "AsyncClient()", options, self._networks.current, _adapt, keep_cookies=keep_cookies
+        )
+
+    # Requests
+
+    async def request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request and return the response, read whole. Options: see `RequestOptions`."""
+        return await self._engine.request(method.upper(), url, options)
+
+    async def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """GET (RFC 9110 §9.3.1)."""
+        return await self._engine.request("GET", url, options)
+
+    async def head(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """HEAD (RFC 9110 §9.3.2)."""
+        return await self._engine.request("HEAD", url, options)
+
+    async def post(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """POST (RFC 9110 §9.3.3)."""
+        return await self._engine.request("POST", url, options)
+
+    async def put(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """PUT (RFC 9110 §9.3.4)."""
+        return await self._engine.request("PUT", url, options)
+
+    async def patch(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """PATCH (RFC 5789)."""
+        return await self._engine.request("PATCH", url, options)
+
+    async def delete(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """DELETE (RFC 9110 §9.3.5)."""
+        return await self._engine.request("DELETE", url, options)
+
+    async def options(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """OPTIONS (RFC 9110 §9.3.7)."""
+        return await self._engine.request("OPTIONS", url, options)
+
+    async def query(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """QUERY: a GET with content."""
+        return await self._engine.request("QUERY", url, options)
+
+    @asynccontextmanager
+    async def stream(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> AsyncIterator[Response]:
+        """Send a request; the response's content is read inside the `with` block, and closed at its end."""
+        async with await self._engine.request(method.upper(), url, options, stream=True) as response:
+            yield response
+
+    def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
+        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
+        return self._engine.build(method.upper(), url, options)
+
+    async def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request. With `stream` the response must be read and closed by the caller."""
+        return await self._engine.send(request, self._engine.settings_for(request, options), stream=stream)
+
+    # What it keeps
+
+    @property
+    def headers(self) -> Headers:
+        """The default fields of all requests."""
+        return self._engine.headers
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookie jar."""
+        return self._engine.jar
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._engine.closed
+
+    async def aclose(self) -> None:
+        """Close all idle connections; those of open responses close with these."""
+        self._engine.closed = True
+        self._networks.close()
+        for transport in self._transports:
+            await transport.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+
+def _adapt(transport: Any) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    if not hasattr(transport, "handle_async_request"):
+        raise TypeError(f"{type(transport).__name__} has no handle_async_request: AsyncClient needs an AsyncBaseTransport")
+
+    async def handle(request: Request) -> Response:
+        response: Response = await transport.handle_async_request(request)
+        return response
+
+    return handle

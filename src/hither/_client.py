@@ -1,0 +1,134 @@
+"""The sync client."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ._setup import NetworkSettings, SyncNetwork, make_engine
+from .net.base import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Unpack
+
+    from ._headers import Headers
+    from ._options import ClientOptions, RequestOptions, URLTypes
+    from ._request import Request
+    from ._response import Response
+    from .policy.cookies import Cookies
+
+
+class Client:
+    """Makes requests, and keeps connections, cookies and defaults between them.
+
+    Safe to use from many threads, and after `fork`. Close it, or use it as a context manager. Options: see
+    `ClientOptions`; those of a request are defaults for all.
+
+    >>> with Client(base_url="http://127.0.0.1:1", timeout=2) as client:
+    ...     client.get("/items", params={"page": 1})
+    Traceback (most recent call last):
+    hither._errors.ConnectError: no connection (127.0.0.1:1: Connection refused) [GET http://127.0.0.1:1/items?page=1]
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        self._start(options)
+
+    def _start(self, options: ClientOptions, *, keep_cookies: bool = True) -> None:
+        self._networks = SyncNetwork(NetworkSettings(options))
+        self._engine, self._transports = make_engine(
+            "Client()", options, self._networks.current, _adapt, keep_cookies=keep_cookies
+        )
+
+    # Requests
+
+    def request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request and return the response, read whole. Options: see `RequestOptions`."""
+        return run_sync(self._engine.request(method.upper(), url, options))
+
+    def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """GET (RFC 9110 §9.3.1)."""
+        return run_sync(self._engine.request("GET", url, options))
+
+    def head(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """HEAD (RFC 9110 §9.3.2)."""
+        return run_sync(self._engine.request("HEAD", url, options))
+
+    def post(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """POST (RFC 9110 §9.3.3)."""
+        return run_sync(self._engine.request("POST", url, options))
+
+    def put(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """PUT (RFC 9110 §9.3.4)."""
+        return run_sync(self._engine.request("PUT", url, options))
+
+    def patch(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """PATCH (RFC 5789)."""
+        return run_sync(self._engine.request("PATCH", url, options))
+
+    def delete(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """DELETE (RFC 9110 §9.3.5)."""
+        return run_sync(self._engine.request("DELETE", url, options))
+
+    def options(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """OPTIONS (RFC 9110 §9.3.7)."""
+        return run_sync(self._engine.request("OPTIONS", url, options))
+
+    def query(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
+        """QUERY: a GET with content."""
+        return run_sync(self._engine.request("QUERY", url, options))
+
+    @contextmanager
+    def stream(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Iterator[Response]:
+        """Send a request; the response's content is read inside the `with` block, and closed at its end."""
+        with run_sync(self._engine.request(method.upper(), url, options, stream=True)) as response:
+            yield response
+
+    def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
+        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
+        return self._engine.build(method.upper(), url, options)
+
+    def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request. With `stream` the response must be read and closed by the caller."""
+        return run_sync(self._engine.send(request, self._engine.settings_for(request, options), stream=stream))
+
+    # What it keeps
+
+    @property
+    def headers(self) -> Headers:
+        """The default fields of all requests."""
+        return self._engine.headers
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookie jar."""
+        return self._engine.jar
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._engine.closed
+
+    def close(self) -> None:
+        """Close all idle connections; those of open responses close with these."""
+        self._engine.closed = True
+        self._networks.close()
+        for transport in self._transports:
+            transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _adapt(transport: Any) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    if not hasattr(transport, "handle_request"):
+        raise TypeError(f"{type(transport).__name__} has no handle_request: Client needs a BaseTransport")
+
+    async def handle(request: Request) -> Response:
+        response: Response = transport.handle_request(request)
+        return response
+
+    return handle

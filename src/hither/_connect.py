@@ -1,0 +1,233 @@
+"""From an origin to an open connection: resolve, race the addresses, TLS, and the protocol on top."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ._errors import ConnectError, ConnectTimeout, NameResolutionError, TLSError
+from .connection.http1 import HTTP1Connection
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Sequence
+
+    from ._options import Deadline
+    from ._resolve import Address, Names
+    from ._tls import TLSSettings
+    from .net.base import Runtime, Stream
+
+_ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside the last one, RFC 8305 §5
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)})
+
+
+class SocketSettings:
+    """How sockets are made: `local_address` to bind, a Unix socket's path `uds`, and `socket_options`."""
+
+    __slots__ = ("local_address", "options", "uds")
+
+    def __init__(
+        self,
+        local_address: str | tuple[str, int] | None = None,
+        uds: str | None = None,
+        options: Iterable[tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.local_address = (local_address, 0) if isinstance(local_address, str) else local_address
+        self.uds = uds
+        self.options = list(options or ())
+
+    def fits(self, family: int) -> bool:
+        """Whether the local address is of that family."""
+        if self.local_address is None:
+            return True
+        return family == (socket.AF_INET6 if ":" in self.local_address[0] else socket.AF_INET)
+
+    def make(self, family: int) -> socket.socket:
+        """Make a non-blocking socket; `OSError` when the local address or an option does not fit."""
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for option in self.options:
+                sock.setsockopt(*option)
+            if self.local_address is not None and family in (socket.AF_INET, socket.AF_INET6):
+                sock.bind(self.local_address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+class Connector:
+    """Opens connections for one client under one runtime."""
+
+    __slots__ = ("_names", "_runtime", "_sockets", "_tls")
+
+    def __init__(self, runtime: Runtime, names: Names, sockets: SocketSettings, tls: TLSSettings) -> None:
+        self._runtime = runtime
+        self._names = names
+        self._sockets = sockets
+        self._tls = tls
+
+    async def connect(
+        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline
+    ) -> HTTP1Connection:
+        """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds."""
+        seconds = deadline.timeout.connect
+        stage = "resolving the name"
+        try:
+            until = _Until(deadline.within(seconds))
+            started = monotonic()
+            addresses = await self._addresses(origin, until)
+            resolved = monotonic()
+            stage = "connecting"
+            sock = await race(self._runtime, addresses, self._sockets, until)
+            peer = _peer(sock)
+            stream = await self._open(sock)
+            connected = secured = monotonic()
+            tls = None
+            if origin[0] == "https":
+                stage = "agreeing on TLS"
+                stream, tls = await self._secure(stream, sni or origin[1], until)
+                secured = monotonic()
+        except TimeoutError:
+            raise deadline.expired(ConnectTimeout, f"{stage} ({origin[1]}:{origin[2]})", seconds) from None
+        return HTTP1Connection(stream, (peer, tls, (resolved - started, connected - resolved, secured - connected)))
+
+    async def _addresses(self, origin: tuple[str, str, int], until: _Until) -> list[Address]:
+        if self._sockets.uds is not None:
+            return [(socket.AF_UNIX, self._sockets.uds)]
+        try:
+            addresses = await self._names.addresses(self._runtime, origin[1], origin[2], until.left())
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise NameResolutionError(f"the name {origin[1]!r} has no address: {error}") from error
+        fitting = [address for address in addresses if self._sockets.fits(address[0])]
+        if not fitting:
+            raise ConnectError(f"no address of {origin[1]!r} is of the family of local_address")
+        return fitting
+
+    async def _open(self, sock: socket.socket) -> Stream:
+        try:
+            return await self._runtime.open(sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _secure(self, stream: Stream, host: str, until: _Until) -> tuple[Stream, ssl.SSLObject]:
+        import ssl
+
+        from .net.tls import TLSStream
+
+        try:
+            context = self._tls.context
+            # RFC 6066 §3: no trailing dot in SNI. A zone is for this machine only, RFC 6874 §3.
+            name = host.rstrip(".").partition("%")[0]
+            secured = TLSStream(stream, context, name)
+            await secured.handshake(until.left)
+        except BaseException as error:
+            stream.close()
+            if isinstance(error, ssl.SSLError | ssl.CertificateError):
+                raise TLSError(_explain(error, host)) from error
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise TLSError(f"the connection to {host} broke during the TLS handshake: {error}") from error
+            raise
+        return secured, secured.tls
+
+
+def _explain(error: Exception, host: str) -> str:
+    reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or error
+    hint = "; verify= takes another CA file, or False" if "CERTIFICATE" in str(error) else ""
+    return f"no TLS with {host}: {reason}{hint}"
+
+
+class _Until:
+    """The time that opening a connection may still take."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = None if seconds is None else monotonic() + seconds
+
+    def left(self) -> float | None:
+        if self._at is None:
+            return None
+        left = self._at - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+def _peer(sock: socket.socket) -> Any:
+    name = sock.getpeername()
+    return name[:2] if isinstance(name, tuple) else name
+
+
+async def race(
+    runtime: Runtime, addresses: Sequence[Address], settings: SocketSettings, until: _Until
+) -> socket.socket:
+    """Connect to one of the addresses: the next is tried after 250 ms or a failure, the first to answer wins.
+
+    RFC 8305 §5. `ConnectError` with every address's reason when none answers.
+    """
+    waiting = list(reversed(addresses))
+    racing: dict[socket.socket, Any] = {}
+    failures: list[tuple[Any, OSError]] = []
+    try:
+        while waiting or racing:
+            if waiting:
+                family, address = waiting.pop()
+                _start(settings, family, address, racing, failures)
+            if not racing:
+                continue
+            left = until.left()
+            delay = left if not waiting else _ATTEMPT_DELAY if left is None else min(left, _ATTEMPT_DELAY)
+            for sock in await runtime.race(list(racing), delay):
+                address = racing.pop(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    return sock
+                sock.close()
+                failures.append((address, OSError(code, _reason(code))))
+    finally:
+        for sock in racing:
+            sock.close()
+    raise _connect_error(failures) from failures[-1][1]
+
+
+def _start(
+    settings: SocketSettings,
+    family: int,
+    address: Any,
+    racing: dict[socket.socket, Any],
+    failures: list[tuple[Any, OSError]],
+) -> None:
+    try:
+        sock = settings.make(family)
+        code = sock.connect_ex(address)
+    except OSError as error:
+        failures.append((address, error))
+        return
+    if code and code not in _UNDER_WAY:
+        sock.close()
+        failures.append((address, OSError(code, _reason(code))))
+    else:
+        racing[sock] = address
+
+
+def _reason(code: int) -> str:
+    import os
+
+    return os.strerror(code)
+
+
+def _connect_error(failures: list[tuple[Any, OSError]]) -> ConnectError:
+    tried = "; ".join(
+        f"{':'.join(map(str, address[:2])) if isinstance(address, tuple) else address}: {error.strerror or error}"
+        for address, error in failures
+    )
+    return ConnectError(f"no connection ({tried})")

@@ -1,0 +1,218 @@
+"""One client's connections under one runtime: lease one, open it if need be, exchange, give it back."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ._connect import Connector
+from ._errors import (
+    HTTPError,
+    PoolTimeout,
+    ReadError,
+    RemoteProtocolError,
+    UnsupportedProtocol,
+    WriteError,
+)
+from ._pool import Pool, Waiter
+from ._resolve import Names
+from ._response import Marks, Response
+
+if TYPE_CHECKING:
+    from ._connect import SocketSettings
+    from ._options import Deadline, Limits
+    from ._pool import Lease
+    from ._request import Request
+    from ._tls import TLSSettings
+    from .connection.http1 import HTTP1Connection
+    from .net.base import Runtime
+    from .protocol.events import ResponseHead
+
+# RFC 9110 §9.2.2: what may be sent again when nobody knows whether it was acted on.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
+
+
+_all: WeakSet[Network] = WeakSet()
+
+
+def _after_fork() -> None:
+    for network in list(_all):
+        network.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Network:
+    """Turns requests into responses over connections of its own."""
+
+    __slots__ = ("__weakref__", "_connector", "_runtime", "pool")
+
+    def __init__(
+        self, runtime: Runtime, limits: Limits, sockets: SocketSettings, tls: TLSSettings, resolver: Any
+    ) -> None:
+        self._runtime = runtime
+        self._connector = Connector(runtime, Names(resolver), sockets, tls)
+        self.pool = Pool(limits, runtime.lock(), runtime.parker)
+        _all.add(self)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when they are given back."""
+        self.pool.close()
+
+    def abandon(self) -> None:
+        """Let go of all connections without a word: they belong to another process, or their loop is gone."""
+        for lease in self.pool.abandon(self._runtime.lock()):
+            lease.connection.abandon()
+
+    async def send(self, request: Request, deadline: Deadline, started: float) -> Response:
+        """Exchange a request for a response, whose content may still be on its way."""
+        url = request.url
+        origin = url.key
+        if origin[0] not in ("http", "https"):
+            raise _unsupported(request)
+        sni = request.extensions.get("sni_hostname") if request.extensions else None
+        fields = request.encode_fields()
+        key = origin if sni is None else (origin, sni)
+        marks = Marks(started)
+        lease = self.pool.lease(key)
+        if isinstance(lease, Waiter):
+            lease = await self._wait(lease, deadline)
+        marks.leased = monotonic()
+        keep = False
+        try:
+            connection: HTTP1Connection = lease.connection
+            if connection is not None and connection.is_stale():
+                connection.close()
+                connection = lease.connection = None
+            if connection is None:
+                connection = lease.connection = await self._connector.connect(origin, sni, deadline)
+            try:
+                head = await connection.exchange(
+                    request.method, url.target, fields, request.body, deadline, marks
+                )
+            except (ReadError, WriteError, RemoteProtocolError):
+                if connection.fresh or connection.answered or not _replayable(request):
+                    raise
+                connection = await self._replace(lease, origin, sni, deadline)
+                head = await connection.exchange(
+                    request.method, url.target, fields, request.body, deadline, marks
+                )
+            response, keep = self._respond(request, head, connection, lease, deadline, marks)
+        except HTTPError as error:
+            error.attach(request)
+            raise
+        finally:
+            # The one place where a lease ends that did not become a response's.
+            if not keep:
+                lease.release(reusable=lease.connection is not None and lease.connection.reusable)
+        return response
+
+    async def _wait(self, waiter: Waiter, deadline: Deadline) -> Lease:
+        """Wait in line. The time limit starts anew whenever a connection comes free for anyone."""
+        pool = self.pool
+        limit = deadline.timeout.pool
+        since = monotonic()
+        try:
+            while True:
+                left = None if limit is None else max(since, pool.progress) + limit - monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError
+                if await waiter.parker.wait(deadline.within(left)) and waiter.lease is not None:
+                    return waiter.lease
+        except BaseException as error:
+            pool.cancel(waiter)
+            if isinstance(error, TimeoutError):
+                raise deadline.expired(PoolTimeout, "waiting for a connection of the pool", limit) from None
+            raise
+
+    async def _replace(
+        self, lease: Lease, origin: tuple[str, str, int], sni: str | None, deadline: Deadline
+    ) -> HTTP1Connection:
+        """Open a connection in the place of one that the server closed before it saw the request."""
+        lease.connection.close()
+        lease.connection = None
+        lease.connection = await self._connector.connect(origin, sni, deadline)
+        connection: HTTP1Connection = lease.connection
+        return connection
+
+    def _respond(
+        self,
+        request: Request,
+        head: ResponseHead,
+        connection: HTTP1Connection,
+        lease: Lease,
+        deadline: Deadline,
+        marks: Marks,
+    ) -> tuple[Response, bool]:
+        """Make the response; the lease goes along while there is content to read."""
+        response = Response.received(request, head, marks)
+        if connection.fresh:
+            response._fresh = True
+            connection.fresh = False
+        response._connection = connection.info
+        if connection.hints is not None:
+            response._hints = connection.hints
+        content = connection.take_complete()
+        if content is None:
+            response._source = Exchange(lease, deadline)
+            return response, True
+        response._arrive(content, connection.trailers)
+        return response, False
+
+
+def _replayable(request: Request) -> bool:
+    """Design invariant: once more on a fresh connection, when the method is idempotent and the body is there."""
+    if request.method not in _IDEMPOTENT:
+        return False
+    body = request.body
+    if body is None or isinstance(body, bytes):
+        return True
+    if body.consumed and not body.replayable:
+        return False
+    body.rewind()
+    return True
+
+
+def _unsupported(request: Request) -> UnsupportedProtocol:
+    scheme = request.url.scheme
+    said = f"the scheme {scheme!r} is not spoken here" if scheme else "the URL has no scheme"
+    return UnsupportedProtocol(f"{said}: use http:// or https://", request=request)
+
+
+class Exchange:
+    """A response's content on its way; holds the lease until the last byte is read."""
+
+    __slots__ = ("_deadline", "_lease", "trailers")
+
+    def __init__(self, lease: Lease, deadline: Deadline) -> None:
+        self._lease: Lease | None = lease
+        self._deadline = deadline
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+
+    async def read_chunk(self) -> bytes:
+        lease = self._lease
+        if lease is None:
+            return b""
+        connection: HTTP1Connection = lease.connection
+        try:
+            data = await connection.read_chunk(self._deadline)
+        except BaseException:
+            self.close()
+            raise
+        if not data:
+            self.trailers = connection.trailers
+            self.close()
+        return data
+
+    def close(self) -> None:
+        """Give the lease back: with a connection that is read to the end, or one that must be closed."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release(reusable=lease.connection.reusable)
+
+    async def aclose(self) -> None:
+        self.close()

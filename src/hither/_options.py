@@ -1,0 +1,325 @@
+"""What a user can set: timeouts, limits, and the options of a request, each typed once."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ._errors import TimeoutException, TotalTimeout
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from typing import TypeAlias
+
+    from ._headers import Headers
+    from ._url import URL, QueryParams
+    from .policy.auth import Auth
+    from .policy.cookies import Cookies
+
+    ParamTypes: TypeAlias = QueryParams | Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes
+    HeaderTypes: TypeAlias = (
+        Headers
+        | Mapping[str, str]
+        | Mapping[bytes, bytes]
+        | Iterable[tuple[str, str]]
+        | Iterable[tuple[bytes, bytes]]
+    )
+    CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]]
+    ContentTypes: TypeAlias = Any
+    AuthTypes: TypeAlias = Auth | tuple[str | bytes, str | bytes] | Callable[[Any], Any]
+    TimeoutTypes: TypeAlias = float | tuple[float | None, float | None] | "Timeout" | None
+    URLTypes: TypeAlias = URL | str
+    BytesStream: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
+
+_UNSET: Any = object()
+_DEFAULT_TIMEOUT: dict[str, Any] = {"connect": 5, "read": 30, "write": 30, "pool": 30}
+
+
+class Timeout:
+    """How long each phase of a request may take, in seconds; `None` means as long as it takes.
+
+    `connect`: the name, the connection, the proxy and TLS together. `read`, `write`: without a byte moving.
+    `pool`: without a connection coming free for anyone. `total`: the whole call, from its start to the last
+    body byte, over redirects. A single number sets the four phases: `Timeout(5)`.
+
+    >>> Timeout(5, total=20)
+    Timeout(connect=5, read=5, write=5, pool=5, total=20)
+    >>> Timeout(connect=2).read
+    30
+    """
+
+    __slots__ = ("_endless", "connect", "pool", "read", "total", "write")
+
+    connect: float | None
+    read: float | None
+    write: float | None
+    pool: float | None
+    total: float | None
+
+    def __init__(
+        self,
+        timeout: Any = _UNSET,
+        *,
+        connect: Any = _UNSET,
+        read: Any = _UNSET,
+        write: Any = _UNSET,
+        pool: Any = _UNSET,
+        total: float | None = None,
+    ) -> None:
+        given = {"connect": connect, "read": read, "write": write, "pool": pool}
+        base = Timeout._base(timeout)
+        for phase, seconds in given.items():
+            object.__setattr__(self, phase, _seconds(phase, base[phase] if seconds is _UNSET else seconds))
+        if total is None and isinstance(timeout, Timeout):
+            total = timeout.total
+        object.__setattr__(self, "total", _seconds("total", total))
+        object.__setattr__(self, "_endless", Deadline(self, None) if total is None else None)
+
+    @staticmethod
+    def _base(timeout: Any) -> dict[str, Any]:
+        if isinstance(timeout, Timeout):
+            return {phase: getattr(timeout, phase) for phase in _DEFAULT_TIMEOUT}
+        if timeout is _UNSET:
+            return _DEFAULT_TIMEOUT
+        if isinstance(timeout, tuple):
+            if len(timeout) == 2:
+                return {**_DEFAULT_TIMEOUT, "connect": timeout[0], "read": timeout[1]}
+            if len(timeout) == 4:
+                return dict(zip(_DEFAULT_TIMEOUT, timeout, strict=True))
+            raise TypeError("timeout takes (connect, read) or (connect, read, write, pool), in seconds")
+        return dict.fromkeys(_DEFAULT_TIMEOUT, timeout)
+
+    @classmethod
+    def of(cls, value: Any) -> Timeout:
+        """Make a `Timeout` of what `timeout=` takes: a number, a tuple, `None` or a `Timeout`."""
+        return value if isinstance(value, Timeout) else cls(value)
+
+    def deadline(self, start: float) -> Deadline:
+        """Start the clock of a call that began at `start` (`time.monotonic()`)."""
+        return self._endless or Deadline(self, start + (self.total or 0))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a Timeout does not change: make a new one")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Timeout):
+            return NotImplemented
+        return self._tuple() == other._tuple()
+
+    def __hash__(self) -> int:
+        return hash(self._tuple())
+
+    def _tuple(self) -> tuple[float | None, ...]:
+        return self.connect, self.read, self.write, self.pool, self.total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_timeout, self._tuple()
+
+    def __repr__(self) -> str:
+        return "Timeout(connect={}, read={}, write={}, pool={}, total={})".format(*self._tuple())
+
+
+def _restore_timeout(connect: Any, read: Any, write: Any, pool: Any, total: Any) -> Timeout:
+    return Timeout(connect=connect, read=read, write=write, pool=pool, total=total)
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"timeout: {name} takes seconds as a number, or None, not {type(value).__name__}")
+    if not value >= 0:
+        raise ValueError(f"timeout: {name} takes seconds from 0 on, not {value}")
+    return None if value == float("inf") else value
+
+
+class Deadline:
+    """The clock of one call: the phases' timeouts, cut short by the end of the whole."""
+
+    __slots__ = ("at", "timeout")
+
+    def __init__(self, timeout: Timeout, at: float | None) -> None:
+        self.timeout = timeout
+        self.at = at
+
+    def within(self, seconds: float | None) -> float | None:
+        """Return how long a wait of at most `seconds` may take; `TimeoutError` when the whole is over."""
+        if self.at is None:
+            return seconds
+        left = self.at - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left if seconds is None or left < seconds else seconds
+
+    def expired(self, kind: type[TimeoutException], what: str, seconds: float | None) -> TimeoutException:
+        """Return the error for a wait that took too long."""
+        if self.at is not None and monotonic() >= self.at - 0.001:
+            return TotalTimeout(
+                f"the call took longer than timeout.total = {self.timeout.total} s, while {what}"
+            )
+        return kind(f"timed out after {seconds} s while {what}")
+
+
+class Limits:
+    """How many connections a client may hold; `None` means any number.
+
+    `max_connections` in all, `max_connections_per_host` to one origin, `max_keepalive_connections` idle ones;
+    an idle one is kept for `keepalive_expiry` seconds. Waiting is first come, first served.
+
+    >>> Limits(max_connections=10)
+    Limits(max_connections=10, max_connections_per_host=None, max_keepalive_connections=None, keepalive_expiry=60)
+    """
+
+    __slots__ = (
+        "keepalive_expiry",
+        "max_connections",
+        "max_connections_per_host",
+        "max_keepalive_connections",
+    )
+
+    max_connections: int | None
+    max_connections_per_host: int | None
+    max_keepalive_connections: int | None
+    keepalive_expiry: float | None
+
+    def __init__(
+        self,
+        max_connections: int | None = 100,
+        max_connections_per_host: int | None = None,
+        max_keepalive_connections: int | None = None,
+        keepalive_expiry: float | None = 60,
+    ) -> None:
+        for name, value, least in (
+            ("max_connections", max_connections, 1),
+            ("max_connections_per_host", max_connections_per_host, 1),
+            ("max_keepalive_connections", max_keepalive_connections, 0),
+            ("keepalive_expiry", keepalive_expiry, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"limits: {name} takes {least} or more, or None, not {value}")
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("Limits do not change: make new ones")
+
+    def _tuple(self) -> tuple[float | None, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self._tuple() == other._tuple() if isinstance(other, Limits) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._tuple())
+
+    def __repr__(self) -> str:
+        return (
+            f"Limits(max_connections={self.max_connections},"
+            f" max_connections_per_host={self.max_connections_per_host},"
+            f" max_keepalive_connections={self.max_keepalive_connections},"
+            f" keepalive_expiry={self.keepalive_expiry})"
+        )
+
+
+class RequestOptions(TypedDict, total=False):
+    """The options of a request, the same on every verb and on both clients."""
+
+    params: ParamTypes | None
+    headers: HeaderTypes | None
+    cookies: CookieTypes | None
+    content: ContentTypes
+    data: Any
+    json: Any
+    files: Any
+    auth: AuthTypes | None
+    timeout: TimeoutTypes
+    follow_redirects: bool
+    max_redirects: int
+    extensions: Mapping[str, Any] | None
+    raise_for_status: bool
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of a client: defaults of its requests, and what is its alone."""
+
+    params: ParamTypes | None
+    headers: HeaderTypes | None
+    cookies: CookieTypes | None
+    auth: AuthTypes | None
+    timeout: TimeoutTypes
+    follow_redirects: bool
+    max_redirects: int
+    raise_for_status: bool
+    base_url: URLTypes
+    limits: Limits
+    http1: bool
+    verify: bool | str | os.PathLike[str] | ssl.SSLContext
+    cert: str | tuple[str, str] | tuple[str, str, str] | None
+    trust_env: bool
+    transport: Any
+    mounts: Mapping[str, Any] | None
+    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
+    resolver: Any
+    local_address: str | tuple[str, int] | None
+    uds: str | None
+    socket_options: Iterable[tuple[Any, ...]] | None
+    max_response_bytes: int | None
+    json_loads: Callable[[Any], Any] | None
+    json_dumps: Callable[[Any], str | bytes] | None
+    default_encoding: str | Callable[[bytes], str]
+
+
+NOT_YET = frozenset({"proxy", "retry", "cache", "rate", "http2", "http3", "impersonate"})
+
+# What other libraries call it, or where it is said here.
+_HINTS = {
+    "allow_redirects": "follow_redirects",
+    "proxies": "mounts (a transport per pattern)",
+    "ssl": "verify, an option of the client",
+    "verify_ssl": "verify, an option of the client",
+    "verify": "verify, an option of the client: hither.Client(verify=...)",
+    "cert": "cert, an option of the client: hither.Client(cert=...)",
+    "trust_env": "trust_env, an option of the client",
+    "stream": "client.stream(...), or client.send(request, stream=True)",
+    "hooks": "event_hooks, an option of the client",
+    "connector": "limits, local_address, uds and resolver, options of the client",
+    "read_bufsize": "stream()",
+    "raise_on_status": "raise_for_status",
+    "cookie_jar": "cookies",
+    "body": "content",
+    "fields": "params or data",
+    "payload": "json or data",
+    "query": "params",
+    "max_redirect": "max_redirects",
+    "limit": "limits",
+    "app": "transport=ASGITransport(app) or WSGITransport(app)",
+    "read_timeout": "timeout=Timeout(read=...)",
+    "conn_timeout": "timeout=Timeout(connect=...)",
+    "connect_timeout": "timeout=Timeout(connect=...)",
+    "base": "base_url",
+    "compress": "content, compressed by the caller, with a Content-Encoding header",
+    "chunked": "content=an iterator, which is sent chunked",
+    "expect100": "headers={'Expect': '100-continue'}",
+    "server_hostname": "extensions={'sni_hostname': ...}",
+    "sni_hostname": "extensions={'sni_hostname': ...}",
+    "max_line_size": "max_response_bytes",
+    "auto_decompress": "iter_raw()",
+    "json_serialize": "json_dumps",
+    "requote_redirect_url": "nothing: URLs are sent as they are written",
+    "max_workers": "limits",
+    "session": "a Client",
+}
+
+
+def unknown_options(where: str, unknown: Iterable[str], known: Iterable[str]) -> TypeError:
+    """Return the error for keywords that `where` does not take, naming the right ones."""
+    name = min(unknown)
+    if name in NOT_YET:
+        return TypeError(f"{where}: {name!r} is not in this version of hither yet")
+    hint = _HINTS.get(name)
+    if hint is None:
+        from difflib import get_close_matches
+
+        hint = next(iter(get_close_matches(name, list(known), 1)), None)
+    return TypeError(f"{where} got an unknown keyword {name!r}" + (f": use {hint}" if hint else ""))

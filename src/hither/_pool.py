@@ -1,0 +1,274 @@
+"""Who gets which connection. The pool decides, under its lock and without I/O; the caller opens and closes.
+
+A `Lease` is the right to one connection. It lives as long as the connection does: it goes from a request to the
+pool's idle ones, or straight to the next in line, and back. Everything is found by origin; nothing is scanned.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from heapq import heappop, heappush
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from contextlib import AbstractContextManager
+
+    from ._options import Limits
+    from .net.base import Parker
+
+
+class Connection(Protocol):
+    """What the pool knows of a connection."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+class Lease:
+    """The right to one connection to one origin; `connection` is None until it is opened."""
+
+    __slots__ = ("_origin", "_pool", "connection", "idle_since")
+
+    def __init__(self, pool: Pool, origin: _Origin) -> None:
+        self._pool = pool
+        self._origin = origin
+        self.connection: Any = None
+        self.idle_since = 0.0
+
+    def release(self, *, reusable: bool) -> None:
+        """Give the lease back, once; unless the connection is reusable it is closed."""
+        self._pool.release(self, reusable=reusable)
+
+
+class Waiter:
+    """A place in the line for a connection; `lease` is set before `parker` is woken."""
+
+    __slots__ = ("cancelled", "lease", "origin", "parker", "ticket")
+
+    def __init__(self, origin: _Origin, ticket: int, parker: Parker) -> None:
+        self.origin = origin
+        self.ticket = ticket
+        self.parker = parker
+        self.lease: Lease | None = None
+        self.cancelled = False
+
+
+class _Origin:
+    """One origin's part of the pool."""
+
+    __slots__ = ("gone", "idle", "in_line", "key", "leases", "line")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.leases = 0
+        self.idle: deque[Lease] = deque()  # the newest is used first, so that the oldest expire
+        self.line: deque[Waiter] = deque()
+        self.gone = False  # the pool was abandoned
+        self.in_line = False  # whether the pool's line knows of this origin
+
+    def first(self) -> Waiter | None:
+        line = self.line
+        while line and line[0].cancelled:
+            line.popleft()
+        return line[0] if line else None
+
+
+class Pool:
+    """Connections, at most `limits.max_connections` in all, given out first come, first served."""
+
+    def __init__(
+        self, limits: Limits, lock: AbstractContextManager[Any], parker: Callable[[], Parker]
+    ) -> None:
+        self._limits = limits
+        self._expiry = limits.keepalive_expiry
+        self._lock = lock
+        self._parker = parker
+        self._origins: dict[Hashable, _Origin] = {}
+        self._idle: OrderedDict[Lease, None] = OrderedDict()  # all idle leases, the oldest first
+        self._line: list[tuple[int, _Origin]] = []  # heap: each origin below its limit, by its first ticket
+        self._leases = 0
+        self._tickets = 0
+        self.progress = 0.0  # when a connection last came free for anyone
+
+    def lease(self, key: Hashable) -> Lease | Waiter:
+        """Give out an idle connection, or the right to open one, or a place in the line."""
+        doomed: list[Lease] = []
+        with self._lock:
+            answer = self._lease(key, doomed)
+        _close(doomed)
+        return answer
+
+    def _lease(self, key: Hashable, doomed: list[Lease]) -> Lease | Waiter:
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = _Origin(key)
+        elif origin.idle:
+            lease = origin.idle.pop()
+            del self._idle[lease]
+            if self._expiry is None or monotonic() - lease.idle_since < self._expiry:
+                return lease
+            self._drop(lease, doomed)
+            self._expire(doomed)
+            self._origins[key] = origin
+        limits = self._limits
+        room = limits.max_connections is None or self._leases < limits.max_connections
+        if _below(origin.leases, limits.max_connections_per_host) and (room or self._idle):
+            if not room:
+                self._drop(self._oldest(), doomed)
+            return self._new_lease(origin)
+        self._tickets += 1
+        waiter = Waiter(origin, self._tickets, self._parker())
+        origin.line.append(waiter)
+        self._queue(origin)
+        return waiter
+
+    def release(self, lease: Lease, *, reusable: bool) -> None:
+        """Take a lease back: to the next in line, to the idle ones, or to its end."""
+        doomed: list[Lease] = []
+        with self._lock:
+            self._release(lease, reusable, doomed)
+        if doomed:
+            _close(doomed)
+
+    def _release(self, lease: Lease, reusable: bool, doomed: list[Lease]) -> None:
+        origin = lease._origin
+        if origin.gone:
+            doomed.append(lease)
+            return
+        if reusable:
+            heir = origin.first() if origin.line else None
+            first = heir if not self._line else self._next(heir)
+            if first is None:
+                lease.idle_since = now = monotonic()
+                origin.idle.append(lease)
+                self._idle[lease] = None
+                self._expire(doomed, now)
+                return
+            if first is heir:
+                self.progress = monotonic()
+                self._hand(lease, first)
+                return
+            # Whoever has waited longest is for another origin.
+        self._drop(lease, doomed)
+        if self._line:
+            self.progress = monotonic()
+            self._grant()
+
+    def cancel(self, waiter: Waiter) -> None:
+        """Leave the line; what was given in the meantime goes to the next."""
+        doomed: list[Lease] = []
+        with self._lock:
+            waiter.cancelled = True
+            if waiter.lease is not None:
+                self._release(waiter.lease, waiter.lease.connection is not None, doomed)
+            else:
+                self._forget(waiter.origin)
+        _close(doomed)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        with self._lock:
+            doomed: list[Lease] = []
+            while self._idle:
+                self._drop(self._oldest(), doomed)
+        _close(doomed)
+
+    def abandon(self, lock: AbstractContextManager[Any]) -> list[Lease]:
+        """Forget everything, and return the idle leases: the process was forked, or the event loop is gone."""
+        leases = list(self._idle)
+        for origin in self._origins.values():
+            origin.gone = True
+        self._lock = lock
+        self._idle, self._origins, self._line, self._leases = OrderedDict(), {}, [], 0
+        return leases
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many connections are leased out, and how many are idle."""
+        with self._lock:
+            return self._leases - len(self._idle), len(self._idle)
+
+    # All below is called with the lock held
+
+    def _new_lease(self, origin: _Origin) -> Lease:
+        origin.leases += 1
+        self._leases += 1
+        return Lease(self, origin)
+
+    def _drop(self, lease: Lease, doomed: list[Lease]) -> None:
+        origin = lease._origin
+        origin.leases -= 1
+        self._leases -= 1
+        doomed.append(lease)
+        if origin.line:
+            self._queue(origin)
+        else:
+            self._forget(origin)
+
+    def _forget(self, origin: _Origin) -> None:
+        if not origin.leases and origin.first() is None and self._origins.get(origin.key) is origin:
+            del self._origins[origin.key]
+
+    def _oldest(self) -> Lease:
+        lease, _ = self._idle.popitem(last=False)
+        lease._origin.idle.popleft()
+        return lease
+
+    def _expire(self, doomed: list[Lease], now: float | None = None) -> None:
+        """Drop the idle leases that are too many or too old."""
+        most = self._limits.max_keepalive_connections
+        while most is not None and len(self._idle) > most:
+            self._drop(self._oldest(), doomed)
+        if self._expiry is None:
+            return
+        now = monotonic() if now is None else now
+        while self._idle and now - next(iter(self._idle)).idle_since >= self._expiry:
+            self._drop(self._oldest(), doomed)
+
+    def _queue(self, origin: _Origin) -> None:
+        """Put an origin with waiters in the pool's line, unless its own limit keeps it out."""
+        first = origin.first()
+        if not origin.in_line and first is not None and self._below_host_limit(origin):
+            origin.in_line = True
+            heappush(self._line, (first.ticket, origin))
+
+    def _below_host_limit(self, origin: _Origin) -> bool:
+        return _below(origin.leases, self._limits.max_connections_per_host)
+
+    def _next(self, heir: Waiter | None = None) -> Waiter | None:
+        """Return who has waited longest of those that may have a connection; `heir` may have one at hand."""
+        while self._line:
+            ticket, origin = self._line[0]
+            first = origin.first()
+            if first is not None and first.ticket == ticket and self._below_host_limit(origin):
+                return heir if heir is not None and heir.ticket <= ticket else first
+            heappop(self._line)
+            origin.in_line = False
+            self._queue(origin)
+        return heir
+
+    def _grant(self) -> None:
+        """Give the room that came free to whoever has waited longest."""
+        while _below(self._leases, self._limits.max_connections):
+            first = self._next()
+            if first is None:
+                return
+            self._hand(self._new_lease(first.origin), first)
+
+    def _hand(self, lease: Lease, waiter: Waiter) -> None:
+        waiter.origin.line.popleft()
+        waiter.lease = lease
+        waiter.parker.wake()
+
+
+def _below(count: int, limit: int | None) -> bool:
+    return limit is None or count < limit
+
+
+def _close(leases: list[Lease]) -> None:
+    for lease in leases:
+        if lease.connection is not None:
+            lease.connection.close()
+            lease.connection = None

@@ -1,0 +1,309 @@
+"""A request: what will be sent, until it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._body import Body, encode_body
+from ._errors import RequestNotRead
+from ._headers import Headers, encode_fields
+from ._url import URL, merge_params, parse_url
+from .net.base import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from ._options import CookieTypes, HeaderTypes, ParamTypes
+
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+
+
+class DefaultFields:
+    """A client's header fields, encoded once for all the requests that leave them alone."""
+
+    __slots__ = ("block", "names", "raw")
+
+    def __init__(self, headers: Headers) -> None:
+        self.raw = headers.raw
+        self.names = frozenset(name.lower() for name, _ in self.raw)
+        self.block = encode_fields([field for field in self.raw if field[0].lower() != b"host"])
+
+
+_NO_DEFAULTS = DefaultFields(Headers())
+
+
+class Request:
+    """A request, to be looked at and edited before it is sent: `method`, `url`, `headers`, `extensions`.
+
+    `content` is bytes, text, a file or an iterable of bytes; `data` a form; `json` any JSON value; `files` a
+    multipart form. `Client.build_request` adds what the client knows. RFC 9110 §6.
+
+    >>> request = Request("POST", "https://example.org/items", json={"a": 1})
+    >>> request.headers["content-type"], request.content
+    ('application/json', b'{"a":1}')
+    """
+
+    __slots__ = ("_cookie", "_defaults", "_extra", "_headers", "_url", "body", "deadline", "extensions", "method", "settings")
+
+    body: bytes | Body | None
+
+    def __init__(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        cookies: CookieTypes | None = None,
+        content: Any = None,
+        data: Any = None,
+        files: Any = None,
+        json: Any = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._start(method, merge_params(parse_url(url), params), _NO_DEFAULTS)
+        if extensions:
+            self.extensions = dict(extensions)
+        self.fill(headers, content, data, files, json)
+        if cookies is not None:
+            from .policy.cookies import Cookies
+
+            value = Cookies(cookies).header_for(self._url)
+            if value:
+                self.headers["Cookie"] = value
+
+    @classmethod
+    def plain(cls, method: str, url: URL, defaults: DefaultFields) -> Request:
+        """Make a request without options, the short way."""
+        self = cls.__new__(cls)
+        self._start(method, url, defaults)
+        if method in _BODY_METHODS:
+            self._extra = [(b"Content-Length", b"0")]
+        return self
+
+    def _start(self, method: str, url: URL, defaults: DefaultFields) -> None:
+        self.method = method
+        self._url = url
+        self._defaults = defaults
+        self._headers: Headers | None = None
+        self._extra: list[tuple[bytes, bytes]] | None = None
+        self._cookie: bytes | None = None
+        self.body = None
+        self.extensions: dict[str, Any] = {}
+        self.settings: Any = None  # of the call, as `Client.build_request` was told them
+        self.deadline: Any = None  # of the call under way, for a transport
+
+    def fill(
+        self,
+        headers: HeaderTypes | None,
+        content: Any = None,
+        data: Any = None,
+        files: Any = None,
+        json: Any = None,
+        json_dumps: Callable[[Any], str | bytes] | None = None,
+    ) -> None:
+        """Take the user's fields and body; RFC 9110 §8.6: a method that expects a body says when it has none."""
+        given = None
+        if headers is not None:
+            given, self._extra = _given_fields(headers, self)
+        if content is not None or data is not None or files is not None or json is not None:
+            content_type = None if given is None else given.get("content-type")
+            self.body, described = encode_body(
+                content=content, data=data, files=files, json=json, json_dumps=json_dumps, content_type=content_type
+            )
+            self._describe(described, given)
+        elif self.method in _BODY_METHODS and (given is None or "content-length" not in given):
+            self._describe([(b"Content-Length", b"0")], given)
+
+    def _describe(self, fields: list[tuple[bytes, bytes]], given: Headers | None) -> None:
+        """Add the fields that describe the body, where the user did not."""
+        if given is not None:
+            if given.get("content-type", "").startswith("multipart/"):
+                for name, value in fields:
+                    if name == b"Content-Type":  # the same, with the boundary that is used
+                        given["Content-Type"] = value.decode("latin-1")
+                if self._extra:
+                    self._extra = given.raw
+            own_framing = "transfer-encoding" in given or "content-length" in given
+            fields = [
+                (name, value)
+                for name, value in fields
+                if name.decode("ascii") not in given
+                and not (own_framing and name in (b"Content-Length", b"Transfer-Encoding"))
+            ]
+        if self._headers is not None:
+            for name, value in fields:
+                self._headers[name.decode("ascii")] = value.decode("latin-1")
+        else:
+            self._extra = fields if self._extra is None else self._extra + fields
+
+    @property
+    def url(self) -> URL:
+        """Where the request goes."""
+        return self._url
+
+    @url.setter
+    def url(self, url: URL | str) -> None:
+        url = parse_url(url)
+        headers = self._headers
+        if headers is not None and headers.get("host") == self._url.host_header.decode("ascii"):
+            headers["Host"] = url.host_header.decode("ascii")
+        self._url = url
+
+    @property
+    def headers(self) -> Headers:
+        """All fields that will be sent, in order; edit them at will."""
+        headers = self._headers
+        if headers is None:
+            fields = self._merged()
+            if not any(name.lower() == b"host" for name, _ in fields):
+                fields.insert(0, (b"Host", self._url.host_header))
+            headers = self._headers = Headers.from_raw(fields)
+        return headers
+
+    @headers.setter
+    def headers(self, headers: HeaderTypes) -> None:
+        self._headers = Headers(headers)
+        self._cookie = None
+
+    def _merged(self) -> list[tuple[bytes, bytes]]:
+        """Return the client's fields, those of the user in their place, and the rest after them."""
+        fields = self._defaults.raw
+        extra = self._extra or []
+        names = {name.lower() for name, _ in extra}
+        merged = [field for field in fields if field[0].lower() not in names] + extra
+        if self._cookie is not None:
+            merged.append((b"Cookie", self._cookie))
+        return merged
+
+    def add_cookies(self, value: str) -> None:
+        """Add the Cookie field of the client's jar, or bring it up to date, unless the user wrote one."""
+        encoded = value.encode("utf-8")
+        headers = self._headers
+        if headers is None:
+            if self._names_cookie():
+                return
+        elif "cookie" not in headers or self._has_jar_cookie(headers):
+            headers["Cookie"] = value
+        else:
+            return
+        self._cookie = encoded
+
+    def _has_jar_cookie(self, headers: Headers) -> bool:
+        return self._cookie is not None and headers.get("cookie") == self._cookie.decode("utf-8")
+
+    def _names_cookie(self) -> bool:
+        return b"cookie" in self._defaults.names or any(
+            name.lower() == b"cookie" for name, _ in self._extra or ()
+        )
+
+    def encode_fields(self) -> bytes:
+        """Return the header section for HTTP/1.1, Host first (RFC 9110 §7.2), every field checked."""
+        headers = self._headers
+        defaults = self._defaults
+        if headers is not None:
+            fields = headers.raw
+            if "host" in headers:
+                return encode_fields(fields)
+            return b"Host: %b\r\n%b" % (self._url.host_header, encode_fields(fields))
+        extra = self._extra
+        if extra is None:
+            block = defaults.block
+        elif defaults.names.isdisjoint([name.lower() for name, _ in extra]):
+            if any(name.lower() == b"host" for name, _ in extra):
+                return encode_fields(self.headers.raw)
+            block = defaults.block + encode_fields(extra)
+        else:
+            return encode_fields(self.headers.raw)
+        if b"host" in defaults.names:
+            return encode_fields(self.headers.raw)
+        if self._cookie is not None:
+            block += encode_fields([(b"Cookie", self._cookie)])
+        return b"Host: %b\r\n%b" % (self._url.host_header, block)
+
+    def replaced(self, *, method: str, url: URL, headers: Headers, body: bytes | Body | None) -> Request:
+        """Return a request like this one but for the parts given; a redirect's next step."""
+        if self._has_jar_cookie(headers):
+            del headers["cookie"]  # the jar is asked again for the new URL
+        new = Request.__new__(Request)
+        new._start(method, url, self._defaults)
+        new._headers = headers
+        new.body = body
+        new.extensions = self.extensions
+        if url.key != self._url.key and "sni_hostname" in self.extensions:
+            new.extensions = {name: value for name, value in self.extensions.items() if name != "sni_hostname"}
+        new.settings = self.settings
+        return new
+
+    @property
+    def content(self) -> bytes:
+        """The body as bytes; `RequestNotRead` for one that comes from a stream and was not read."""
+        body = self.body
+        if body is None:
+            return b""
+        if isinstance(body, bytes):
+            return body
+        raise RequestNotRead("the request's body is a stream: call read() or aread() first", request=self)
+
+    @property
+    def stream(self) -> Body | _Pieces:
+        """The body as an iterable of bytes, sync or async."""
+        body = self.body
+        return body if isinstance(body, Body) else _Pieces(body or b"")
+
+    async def _read(self) -> bytes:
+        body = self.body
+        if isinstance(body, Body):
+            pieces = []
+            while piece := await body.read_chunk():
+                pieces.append(piece)
+            self.body = b"".join(pieces)
+            if self.headers.pop("transfer-encoding", None) is not None:
+                self.headers["Content-Length"] = str(len(self.body))
+        return self.content
+
+    def read(self) -> bytes:
+        """Take the whole body into memory and return it."""
+        return run_sync(self._read())
+
+    async def aread(self) -> bytes:
+        """Take the whole body into memory and return it."""
+        return await self._read()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        body = self.body if isinstance(self.body, bytes) else None
+        return _restore, (self.method, str(self._url), self.headers.raw, body)
+
+    def __repr__(self) -> str:
+        return f"<Request [{self.method} {self._url.masked}]>"
+
+
+class _Pieces:
+    """Bytes as a sync and an async iterable of one piece."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
+def _given_fields(headers: HeaderTypes, request: Request) -> tuple[Headers, list[tuple[bytes, bytes]]]:
+    """Take the user's fields; a value of None takes a default field away (Requests' habit)."""
+    if hasattr(headers, "items") and None in getattr(headers, "values", dict)():
+        merged = Headers.from_raw(list(request._defaults.raw))
+        merged.update(headers)
+        request._headers = merged
+        return merged, []
+    given = Headers(headers)
+    return given, given.raw
+
+
+def _restore(method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes | None) -> Request:
+    request = Request(method, url)
+    request._headers = Headers.from_raw(headers)
+    request.body = body
+    return request

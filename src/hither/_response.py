@@ -1,0 +1,602 @@
+"""A response: its head at once, its content when it is read."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ._body import encode_body
+from ._decoding import make_decoder
+from ._errors import (
+    HTTPError,
+    HTTPStatusError,
+    ResponseNotRead,
+    ResponseTooLarge,
+    StreamClosed,
+    StreamConsumed,
+)
+from ._headers import Headers
+from ._reading import Lines, Reader, Sized, Text
+from ._text import LineDecoder, TextDecoder, charset_from_content_type, decode_text, detect_bom, is_known_charset
+from .net.base import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from datetime import timedelta
+
+    from ._decoding import Decoder
+    from ._options import HeaderTypes
+    from ._reading import Source
+    from ._request import Request
+    from ._url import URL
+    from .policy.cookies import Cookies
+
+_CHUNK = 65536  # bytes of decoded content at a time: what one read of the socket gives at most
+
+# A whole read without `max_response_bytes` refuses content that only a decompression bomb has: this large, and
+# this many times larger than what came. gzip reaches 1032:1 on zeros; text and logs stay below 50:1.
+_BOMB_SIZE = 256 * 1024 * 1024
+_BOMB_RATIO = 100
+
+
+class Timings:
+    """Where the time of the last exchange went, in seconds.
+
+    `pool`: waiting for a connection. `resolve`, `connect`, `tls`: opening one, 0 when it was reused. `send`:
+    the request. `first_byte`: from there to the response's head. `body`: from there to its last byte, None
+    while it is not read. `total`: all of it.
+    """
+
+    __slots__ = ("body", "connect", "first_byte", "pool", "resolve", "send", "tls", "total")
+
+    def __init__(self, marks: Marks, opened: tuple[float, float, float], ended: float | None) -> None:
+        self.resolve, self.connect, self.tls = opened
+        self.pool = marks.leased - marks.started
+        self.send = max(marks.sent - marks.leased - sum(opened), 0.0)
+        self.first_byte = marks.answered - marks.sent
+        self.body = None if ended is None else ended - marks.answered
+        self.total = (marks.answered if ended is None else ended) - marks.started
+
+    def __repr__(self) -> str:
+        phases = ", ".join(f"{name}={getattr(self, name)!r:.8}" for name in self.__slots__)
+        return f"Timings({phases})"
+
+
+class Marks:
+    """When the steps of an exchange happened, by `time.monotonic()`."""
+
+    __slots__ = ("answered", "leased", "sent", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = self.leased = self.sent = self.answered = started
+
+
+class Response:
+    """A response (RFC 9110 §3.4).
+
+    `content` is bytes, `text` and `html` are strings, `json` any value, `stream` an iterable of bytes, sync or
+    async. The client makes responses; make your own for tests and transports.
+
+    >>> response = Response(200, json={"a": 1})
+    >>> response.ok, response.json(), response.headers["content-type"]
+    (True, {'a': 1}, 'application/json')
+    """
+
+    status_code: int
+    http_version = "HTTP/1.1"
+    history: list[Response]
+    next_request: Request | None = None
+    default_encoding: str | Callable[[bytes], str] = "utf-8"
+    attempts = 1
+    from_cache = False
+    num_bytes_downloaded = 0
+    is_closed = False
+    is_stream_consumed = False
+    json_loads: Callable[[Any], Any] | None = None
+    max_bytes: int | None = None
+
+    _request: Request | None = None
+    _reason: bytes | None = None
+    _fields: list[tuple[bytes, bytes]]
+    _headers: Headers | None = None
+    _trailers: list[tuple[bytes, bytes]] | None = None
+    _content: bytes | None = None
+    _source: Source | None = None
+    _decoder: Decoder | None = None
+    _decoded = 0
+    _encoding: str | None = None
+    _marks: Marks | None = None
+    _ended: float | None = None
+    _connection: Any = None
+    _fresh = False  # the connection was opened for this exchange
+    _hints: list[list[tuple[bytes, bytes]]] | None = None
+    _coded = False
+    _sets_cookies: bool = False
+    _cookies: Cookies | None = None
+
+    def __init__(
+        self,
+        status_code: int = 200,
+        *,
+        headers: HeaderTypes | None = None,
+        content: Any = None,
+        text: str | None = None,
+        html: str | None = None,
+        json: Any = None,
+        stream: Any = None,
+        request: Request | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        http_version: str = "HTTP/1.1",
+        reason: str | bytes | None = None,
+        history: list[Response] | None = None,
+        default_encoding: str | Callable[[bytes], str] = "utf-8",
+    ) -> None:
+        self.status_code = status_code
+        self.http_version = http_version
+        self.history = [] if history is None else list(history)
+        self.default_encoding = default_encoding
+        self._request = request
+        self._reason = reason.encode("latin-1") if isinstance(reason, str) else reason
+        self._headers = given = Headers(headers)
+        self.extensions = dict(extensions or {})
+        body, described = _encode_content(content if stream is None else stream, text, html, json)
+        for name, value in described:
+            if name not in given and not (name == "Transfer-Encoding" and "content-length" in given):
+                given[name] = value
+        self._fields = given.raw
+        self._coded = "content-encoding" in given
+        self._sets_cookies = "set-cookie" in given
+        if isinstance(body, bytes):
+            self._content = body if stream is None and not self._coded else None
+        if self._content is None:
+            self._source = _BodySource(body)
+            if stream is None and content is not None and isinstance(body, bytes):
+                self.read()
+
+    @classmethod
+    def received(cls, request: Request, head: Any, marks: Marks) -> Response:
+        """Make a response of a head that came over a connection."""
+        self = cls.__new__(cls)
+        self.status_code = head.status
+        self.http_version = head.version
+        self.history = []
+        self._request = request
+        self._reason = head.reason
+        self._fields = head.fields
+        self._marks = marks
+        if head.coded:
+            self._coded = True
+        if head.sets_cookies:
+            self._sets_cookies = True
+        return self
+
+    # The head
+
+    @property
+    def status(self) -> int:
+        """The status code, by AIOHTTP's name."""
+        return self.status_code
+
+    @property
+    def reason_phrase(self) -> str:
+        """The reason phrase as the server sent it, or the standard one (RFC 9110 §15)."""
+        if self._reason:
+            return self._reason.decode("ascii", "replace")
+        from http import HTTPStatus
+
+        try:
+            return HTTPStatus(self.status_code).phrase
+        except ValueError:
+            return ""
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, by Requests' name."""
+        return self.reason_phrase
+
+    @property
+    def headers(self) -> Headers:
+        """The response's fields."""
+        if self._headers is None:
+            self._headers = Headers.from_raw(self._fields)
+        return self._headers
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields that came after the content (RFC 9110 §6.5); empty until it is read."""
+        return Headers.from_raw(self._trailers or [])
+
+    @property
+    def early_hints(self) -> list[Headers]:
+        """The fields of each 103 Early Hints that came first (RFC 8297)."""
+        return [Headers.from_raw(fields) for fields in self._hints or ()]
+
+    @property
+    def request(self) -> Request:
+        """The request that this answers, the last one after redirects."""
+        if self._request is None:
+            raise RuntimeError("this response was made without a request")
+        return self._request
+
+    @request.setter
+    def request(self, request: Request) -> None:
+        self._request = request
+
+    @property
+    def url(self) -> URL:
+        """Where the response came from."""
+        return self.request.url
+
+    is_informational = property(lambda self: 100 <= self.status_code < 200, doc="Whether the status is 1xx.")
+    is_success = property(lambda self: 200 <= self.status_code < 300, doc="Whether the status is 2xx.")
+    is_client_error = property(lambda self: 400 <= self.status_code < 500, doc="Whether the status is 4xx.")
+    is_server_error = property(lambda self: 500 <= self.status_code < 600, doc="Whether the status is 5xx.")
+    is_error = property(lambda self: self.status_code >= 400, doc="Whether the status is 4xx or 5xx.")
+    ok = property(lambda self: self.status_code < 400, doc="Whether the status is below 400.")
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether this sends on to another place: 301, 302, 303, 307 or 308 with a Location."""
+        return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
+
+    has_redirect_location = is_redirect
+
+    def raise_for_status(self) -> Response:
+        """Raise `HTTPStatusError` for a status of 400 or more; return the response otherwise.
+
+        >>> Response(204).raise_for_status()
+        <Response [204 No Content]>
+        """
+        if self.status_code < 400:
+            return self
+        kind = "client error" if self.status_code < 500 else "server error"
+        where = f" for {self._request.method} {self._request.url.masked}" if self._request else ""
+        message = f"{kind} {self.status_code} {self.reason_phrase}{where}"
+        raise HTTPStatusError(message, request=self._request, response=self)
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link field (RFC 8288) by relation, or by target where there is none."""
+        from ._links import parse_links
+
+        return parse_links(", ".join(self.headers.get_list("link")))
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookies that this response sets."""
+        if self._cookies is None:
+            from .policy.cookies import Cookies
+
+            self._cookies = Cookies()
+            if self._sets_cookies:
+                self._cookies.store(self.url, self.headers.get_list("set-cookie"))
+        return self._cookies
+
+    # What the connection knows
+
+    @property
+    def timings(self) -> Timings | None:
+        """Where the time of the last exchange went; None for a response that came over no connection."""
+        if self._marks is None:
+            return None
+        opened = self._connection[2] if self._fresh else (0.0, 0.0, 0.0)
+        return Timings(self._marks, opened, self._ended)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time from the start of the exchange to the last byte that was read of the response."""
+        from datetime import timedelta
+
+        timings = self.timings
+        return timedelta(seconds=0 if timings is None else timings.total)
+
+    @property
+    def peer(self) -> Any:
+        """The address that answered: `(host, port)`, or the path of a Unix socket."""
+        return None if self._connection is None else self._connection[0]
+
+    @property
+    def tls(self) -> Any:
+        """The TLS session (`ssl.SSLObject`): `version()`, `cipher()`, `getpeercert()`; None without TLS."""
+        return None if self._connection is None else self._connection[1]
+
+    # The content
+
+    @property
+    def content(self) -> bytes:
+        """The whole content, decoded; `ResponseNotRead` when it was streamed and not read."""
+        if self._content is None:
+            if self._source is None and not self.is_stream_consumed and not self.is_closed:
+                return b""
+            raise ResponseNotRead("call read() or aread() before asking for the content", request=self._request)
+        return self._content
+
+    @property
+    def charset_encoding(self) -> str | None:
+        """The charset that Content-Type names, known to Python or not."""
+        return charset_from_content_type(self.headers.get("content-type"))
+
+    @property
+    def encoding(self) -> str | None:
+        """What text is decoded with: what was set, the charset named, a byte order mark, or the default."""
+        return self._encoding_for(self._content or b"")
+
+    @encoding.setter
+    def encoding(self, encoding: str) -> None:
+        self._encoding = encoding
+
+    def _encoding_for(self, start: bytes) -> str:
+        if self._encoding is not None:
+            return self._encoding
+        charset = self.charset_encoding
+        if charset is not None and is_known_charset(charset):
+            return charset
+        default = self.default_encoding
+        return detect_bom(start) or (default if isinstance(default, str) else default(start) or "utf-8")
+
+    @property
+    def text(self) -> str:
+        """The content as text; bytes that do not decode become U+FFFD."""
+        content = self.content
+        return decode_text(content, self._encoding_for(content)) if content else ""
+
+    def json(self, **options: Any) -> Any:
+        """The content as JSON; `ValueError` when it is none. `options` go to `json.loads`."""
+        if self.json_loads is not None:
+            return self.json_loads(self.content, **options)
+        from json import loads
+
+        return loads(self.content, **options)
+
+    # Reading, once for both faces
+
+    def _attach(self, error: HTTPError) -> None:
+        if self._request is not None:
+            error.attach(self._request)
+
+    async def _chunk(self) -> bytes:
+        """Return the next bytes as they came; b"" at the end."""
+        source = self._source
+        if source is None:
+            if self.is_closed and self._ended is None:
+                raise StreamClosed("the response was closed before it was read", request=self._request)
+            return b""
+        data = await source.read_chunk()
+        if data:
+            self.num_bytes_downloaded += len(data)
+        else:
+            self._finish(getattr(source, "trailers", None))
+        return data
+
+    def _finish(self, trailers: list[tuple[bytes, bytes]] | None) -> None:
+        """Note that the last byte was read."""
+        self._source = None
+        self._trailers = trailers
+        self._ended = monotonic()
+        self.is_closed = self.is_stream_consumed = True
+
+    def _arrive(self, data: bytes, trailers: list[tuple[bytes, bytes]] | None) -> None:
+        """Take the whole content, which came together with the head."""
+        self.num_bytes_downloaded = len(data)
+        if self._coded:
+            self._source = _BodySource(data)
+            self._trailers = trailers
+            return
+        self._content = data
+        self._ended = monotonic()
+        self.is_closed = self.is_stream_consumed = True
+        if trailers:
+            self._trailers = trailers
+
+    async def _piece(self) -> bytes:
+        """Return the next decoded bytes, at most 64 KiB of them; b"" at the end."""
+        if not self._coded:
+            data = await self._chunk()
+        else:
+            decoder = self._decoder
+            if decoder is None:
+                decoder = self._open_decoder()
+            if decoder is None:
+                return await self._piece()
+            while not (data := decoder.read(_CHUNK)):
+                raw = await self._chunk()
+                if not raw:
+                    decoder.finish()
+                    break
+                decoder.feed(raw)
+        self._decoded += len(data)
+        if self.max_bytes is not None and self._decoded > self.max_bytes:
+            raise self._too_large(f"the content is larger than max_response_bytes = {self.max_bytes}")
+        return data
+
+    def _open_decoder(self) -> Decoder | None:
+        self._decoder = make_decoder(self.headers.get("content-encoding", ""))
+        self._coded = self._decoder is not None
+        return self._decoder
+
+    def _too_large(self, message: str) -> ResponseTooLarge:
+        self.close()
+        return ResponseTooLarge(message, request=self._request)
+
+    async def _read(self) -> bytes:
+        """Read all that is left and keep it."""
+        if self._content is not None:
+            return self._content
+        if self.is_stream_consumed:
+            raise StreamConsumed("the content was streamed already and is not kept", request=self._request)
+        pieces = []
+        try:
+            while piece := await self._piece():
+                pieces.append(piece)
+                if self._decoded > _BOMB_SIZE and self._decoder is not None and self.max_bytes is None:
+                    self._check_ratio()
+        except HTTPError as error:
+            self._attach(error)
+            raise
+        finally:
+            if self._source is not None:
+                self.close()
+        self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._content
+
+    def _check_ratio(self) -> None:
+        if self._decoded > _BOMB_RATIO * self.num_bytes_downloaded:
+            raise self._too_large(
+                f"{self.num_bytes_downloaded} bytes decoded to over {self._decoded}: a decompression bomb, it seems;"
+                " set max_response_bytes to allow it, or stream it"
+            )
+
+    def _begin(self) -> None:
+        """Start to hand the content out piece by piece, which happens once."""
+        if self.is_stream_consumed:
+            raise StreamConsumed("the content was streamed already and is not kept", request=self._request)
+        if self.is_closed:
+            raise StreamClosed("the response was closed before it was read", request=self._request)
+        self.is_stream_consumed = True
+
+    def _pieces(self, chunk_size: int | None) -> Callable[[], Any]:
+        if self._content is not None:
+            content = self._content
+            return Sized(_Once(content).following, chunk_size or max(len(content), 1)).following
+        self._begin()
+        return self._piece if chunk_size is None else Sized(self._piece, chunk_size).following
+
+    def _bytes_reader(self, chunk_size: int | None) -> Reader[bytes]:
+        return Reader(self, self._pieces(chunk_size))
+
+    def _raw_reader(self, chunk_size: int | None) -> Reader[bytes]:
+        self._begin()
+        return Reader(self, self._chunk if chunk_size is None else Sized(self._chunk, chunk_size).following)
+
+    def _text_source(self, chunk_size: int | None) -> Text:
+        return Text(self._pieces(chunk_size), lambda start: TextDecoder(self._encoding_for(start)))
+
+    def _line_reader(self) -> Reader[list[str]]:
+        return Reader(self, Lines(self._text_source(None).following, LineDecoder()).following)
+
+    # The sync face
+
+    def read(self) -> bytes:
+        """Read the whole content, keep it and return it."""
+        return run_sync(self._read())
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Iterate over the decoded content, in pieces of `chunk_size` bytes or as it comes."""
+        return iter(self._bytes_reader(chunk_size))
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Iterate over the content as it came, not decoded."""
+        return iter(self._raw_reader(chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """Iterate over the content as text; `chunk_size` counts bytes."""
+        return iter(Reader(self, self._text_source(chunk_size).following))
+
+    def iter_lines(self) -> Iterator[str]:
+        """Iterate over the content's lines, without their ends."""
+        for lines in self._line_reader():
+            yield from lines
+
+    def close(self) -> None:
+        """Close the response; a connection that is not read to the end is closed too."""
+        source, self._source = self._source, None
+        self.is_closed = True
+        if source is not None:
+            source.close()
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # The async face
+
+    async def aread(self) -> bytes:
+        """Read the whole content, keep it and return it."""
+        return await self._read()
+
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Iterate over the decoded content, in pieces of `chunk_size` bytes or as it comes."""
+        return aiter(self._bytes_reader(chunk_size))
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Iterate over the content as it came, not decoded."""
+        return aiter(self._raw_reader(chunk_size))
+
+    def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Iterate over the content as text; `chunk_size` counts bytes."""
+        return aiter(Reader(self, self._text_source(chunk_size).following))
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        """Iterate over the content's lines, without their ends."""
+        async for lines in self._line_reader():
+            for line in lines:
+                yield line
+
+    async def aclose(self) -> None:
+        """Close the response; a connection that is not read to the end is closed too."""
+        source, self._source = self._source, None
+        self.is_closed = True
+        if source is not None:
+            await source.aclose()
+
+    async def __aenter__(self) -> Response:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._content is None and self._source is not None:
+            raise ResponseNotRead("read the response before it is pickled", request=self._request)
+        left_out = {"_source", "_decoder", "_connection", "json_loads"}
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code}{' ' if self.reason_phrase else ''}{self.reason_phrase}]>"
+
+
+class _BodySource:
+    """A body that the maker of a response gave, as bytes or as an iterable."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    async def read_chunk(self) -> bytes:
+        body = self._body
+        if isinstance(body, bytes) or body is None:
+            self._body = None
+            return body or b""
+        piece: bytes = await body.read_chunk()
+        return piece
+
+    def close(self) -> None:
+        self._body = None
+
+    async def aclose(self) -> None:
+        self._body = None
+
+
+class _Once:
+    """Content that is there already, given out as one piece."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def following(self) -> bytes:
+        content, self._content = self._content, b""
+        return content
+
+
+def _encode_content(
+    content: Any, text: str | None, html: str | None, json: Any
+) -> tuple[Any, list[tuple[str, str]]]:
+    if text is not None or html is not None:
+        kind = "plain" if html is None else "html"
+        body = (text if html is None else html or "").encode("utf-8")  # type: ignore[union-attr]
+        return body, [("Content-Length", str(len(body))), ("Content-Type", f"text/{kind}; charset=utf-8")]
+    if content is None and json is None:
+        return b"", []
+    body_or_stream, fields = encode_body(content=content, json=json)
+    return body_or_stream, [(name.decode("ascii"), value.decode("ascii")) for name, value in fields]

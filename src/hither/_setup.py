@@ -1,0 +1,180 @@
+"""From a client's options to its engine, the same for both faces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._connect import SocketSettings
+from ._engine import Engine, Settings
+from ._mounts import Mounts
+from ._network import Network
+from ._options import NOT_YET, ClientOptions, Limits, Timeout, unknown_options
+from ._resolve import Resolver
+from ._tls import TLSSettings
+from .policy.cookies import Cookies
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ._request import Request
+    from ._response import Response
+    from ._url import URL
+    from .net.base import Runtime
+
+_KNOWN = frozenset(ClientOptions.__annotations__)
+_RESOLVER = Resolver()
+_LIMITS = Limits()
+_TIMEOUT = Timeout()
+
+
+class NetworkSettings:
+    """What all networks of one client share."""
+
+    __slots__ = ("_limits", "_resolver", "_sockets", "_tls")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._limits = options.get("limits") or _LIMITS
+        self._resolver = options.get("resolver") or _RESOLVER
+        uds = options.get("uds")
+        self._sockets = SocketSettings(options.get("local_address"), uds, options.get("socket_options"))
+        self._tls = TLSSettings(
+            options.get("verify", True), options.get("cert"), trust_env=options.get("trust_env", True)
+        )
+
+    def network(self, runtime: Runtime) -> Network:
+        """Make a network of this client's under a runtime."""
+        return Network(runtime, self._limits, self._sockets, self._tls, self._resolver)
+
+
+class SyncNetwork:
+    """The one network of a sync client."""
+
+    __slots__ = ("_network",)
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        from .net.blocking import BlockingRuntime
+
+        self._network = settings.network(BlockingRuntime())
+
+    def current(self) -> Network:
+        """Return the network."""
+        return self._network
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._network.close()
+
+
+class LoopNetworks:
+    """The networks of an async client: one for each event loop that it is used in."""
+
+    __slots__ = ("_last", "_networks", "_running_loop", "_settings")
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        from .net.running import running_loop
+
+        self._settings = settings
+        self._running_loop = running_loop
+        self._networks: dict[Any, Network] = {}
+        self._last: tuple[Any, Network | None] = (None, None)
+
+    def current(self) -> Network:
+        """Return the network of the event loop that runs."""
+        loop = self._running_loop()
+        last, network = self._last
+        if last is loop and network is not None:
+            return network
+        network = self._networks.get(loop) or self._open(loop)
+        self._last = (loop, network)
+        return network
+
+    def _open(self, loop: Any) -> Network:
+        from .net.running import has_ended, make_runtime
+
+        for other in [other for other in list(self._networks) if has_ended(other)]:
+            network = self._networks.pop(other, None)
+            if network is not None:
+                network.abandon()
+
+        def at_end() -> None:
+            ended = self._networks.pop(loop, None)
+            self._last = (None, None)
+            if ended is not None:
+                ended.close()
+
+        network = self._networks[loop] = self._settings.network(make_runtime(loop, at_end))
+        return network
+
+    def close(self) -> None:
+        """Close the idle connections of the loop that runs, and let go of those of loops that ended."""
+        from .net.running import has_ended
+
+        loop = self._running_loop()
+        for other, network in list(self._networks.items()):
+            if other is loop:
+                network.close()
+            elif has_ended(other):
+                network.abandon()
+
+
+def make_engine(
+    where: str,
+    options: Mapping[str, Any],
+    network: Callable[[], Network],
+    adapt: Callable[[Any], Callable[[Request], Awaitable[Response]]],
+    *,
+    keep_cookies: bool = True,
+) -> tuple[Engine, list[Any]]:
+    """Make a client's engine of its options; `adapt` makes a coroutine function of a transport.
+
+    Also return the transports, which are the client's to close.
+    """
+    for name in NOT_YET & options.keys():
+        if options[name]:
+            raise unknown_options(where, [name], _KNOWN)
+    if not options.keys() <= _KNOWN | NOT_YET:
+        raise unknown_options(where, options.keys() - _KNOWN - NOT_YET, _KNOWN)
+    get = options.get
+    if not get("http1", True):
+        raise ValueError(f"{where}: http1=False leaves no protocol to speak")
+    engine = Engine(
+        settings=_settings(options),
+        network=network,
+        headers=get("headers"),
+        params=get("params"),
+        cookies=Cookies(get("cookies")) if keep_cookies else None,
+        base_url=get("base_url") or "",
+        event_hooks=get("event_hooks"),
+        trust_env=get("trust_env", True),
+        max_response_bytes=get("max_response_bytes"),
+        json_loads=get("json_loads"),
+        json_dumps=get("json_dumps"),
+        default_encoding=get("default_encoding", "utf-8"),
+    )
+    transports: list[Any] = []
+    if get("transport") is not None or get("mounts"):
+        mounts = Mounts(get("mounts") or {}, get("transport"))
+        transports = mounts.transports()
+        adapted = {id(transport): adapt(transport) for transport in transports}
+
+        def route(url: URL) -> Callable[[Request], Awaitable[Response]] | None:
+            transport = mounts.route(url)
+            return None if transport is None else adapted[id(transport)]
+
+        engine.route = route
+    return engine, transports
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    auth = options.get("auth")
+    if auth is not None:
+        from .policy.auth import build_auth
+
+        auth = build_auth(auth)
+    return Settings(
+        auth=auth,
+        timeout=Timeout.of(options["timeout"]) if "timeout" in options else _TIMEOUT,
+        follow_redirects=options.get("follow_redirects", True),
+        max_redirects=options.get("max_redirects", 20),
+        raise_for_status=options.get("raise_for_status", False),
+    )

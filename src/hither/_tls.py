@@ -1,0 +1,102 @@
+"""TLS settings: which servers to trust, which certificate to show, and what to offer by ALPN."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+
+_shared: dict[tuple[bool, tuple[str, str] | None], ssl.SSLContext] = {}
+
+
+class TLSSettings:
+    """What a client was told about TLS; the context is made when it is first needed, and the default one once.
+
+    `verify`: True for the system's trust store, False for none, a path to a CA file or folder, or an
+    `ssl.SSLContext` that is used as it is. `cert`: a path to a PEM file with certificate and key, or
+    `(certificate, key)`, or `(certificate, key, password)`.
+    """
+
+    __slots__ = ("_cert", "_context", "_trust_env", "_verify")
+
+    def __init__(self, verify: Any = True, cert: Any = None, *, trust_env: bool = True) -> None:
+        if not isinstance(verify, bool | str | os.PathLike) and not hasattr(verify, "wrap_bio"):
+            raise TypeError(f"verify takes True, False, a path or an ssl.SSLContext, not {type(verify).__name__}")
+        self._verify = verify
+        self._cert = cert
+        self._trust_env = trust_env
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The `ssl.SSLContext`, made on first use."""
+        if self._context is None:
+            self._context = self._make()
+        return self._context
+
+    def _make(self) -> ssl.SSLContext:
+        verify = self._verify
+        if not isinstance(verify, bool | str | os.PathLike):
+            if self._cert is not None:
+                raise TypeError("cert= cannot be added to an SSLContext given as verify=: load it into the context")
+            return verify  # type: ignore[no-any-return]
+        if verify is True and self._cert is None:
+            key = (self._trust_env, _trust_variables() if self._trust_env else None)
+            if key not in _shared:
+                _shared[key] = _trusting(trust_env=self._trust_env)
+            return _shared[key]
+        context = _trusting(trust_env=self._trust_env) if verify is True else _configured(verify)
+        if self._cert is not None:
+            parts = (self._cert,) if isinstance(self._cert, str | os.PathLike) else tuple(self._cert)
+            context.load_cert_chain(*parts)
+        return context
+
+
+def _trust_variables() -> tuple[str, str]:
+    return os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+
+
+def _trusting(*, trust_env: bool) -> ssl.SSLContext:
+    """Make a context that trusts what the system trusts; SSL_CERT_FILE and SSL_CERT_DIR say otherwise."""
+    import ssl
+
+    file, folder = _trust_variables() if trust_env else ("", "")
+    if file or folder:
+        context = ssl.create_default_context(cafile=file or None, capath=folder or None)
+    elif sys.platform in ("win32", "darwin"):
+        import truststore
+
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        paths = ssl.get_default_verify_paths()
+        if paths.cafile or paths.capath:
+            context = ssl.create_default_context()
+        else:
+            import certifi
+
+            context = ssl.create_default_context(cafile=certifi.where())
+    return _finished(context)
+
+
+def _configured(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+    import ssl
+
+    if verify is False:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        path = os.fspath(verify)  # type: ignore[arg-type]
+        if os.path.isdir(path):
+            context = ssl.create_default_context(capath=path)
+        else:
+            context = ssl.create_default_context(cafile=path)
+    return _finished(context)
+
+
+def _finished(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.set_alpn_protocols(["http/1.1"])  # RFC 7301; RFC 9112 §2.3
+    return context

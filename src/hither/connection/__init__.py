@@ -1,0 +1,1 @@
+"""The pumps: they move bytes between a protocol and a stream."""

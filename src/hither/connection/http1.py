@@ -1,0 +1,250 @@
+"""The HTTP/1.1 pump: moves one request after the other out of, and its response into, one stream."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .._errors import (
+    LocalProtocolError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    TransportError,
+    WriteError,
+    WriteTimeout,
+)
+from ..protocol.events import End, Event, Field, ResponseHead
+from ..protocol.http1 import ResponseParser, request_head
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._body import Body
+    from .._options import Deadline
+    from .._response import Marks
+    from ..net.base import Stream
+
+_CONTINUE_WAIT = 1.0  # seconds for a 100 Continue before the body goes out anyway; curl's default
+_ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; more is watched for an early answer
+
+
+class HTTP1Connection:
+    """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
+
+    __slots__ = ("_events", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "trailers")
+
+    def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
+        self._stream = stream
+        self._parser = ResponseParser()
+        self._events: list[Event] = []  # of the response being read, the first one last
+        self._sent_whole = True
+        self.fresh = True  # no exchange was begun on it
+        self.info = info  # the peer's address, the TLS session, and how long resolve, connect and tls took
+        self.hints: list[list[Field]] | None = None
+        self.trailers: list[Field] | None = None
+
+    @property
+    def reusable(self) -> bool:
+        """The last response was read to its end, and neither side said that it is the last."""
+        parser = self._parser
+        return parser.done and parser.keep_alive and self._sent_whole and not self._events
+
+    @property
+    def answered(self) -> bool:
+        """At least one byte of the response has come."""
+        return self._parser.started
+
+    def is_stale(self) -> bool:
+        """Tell of an idle connection whether the server closed it, or spoke out of turn."""
+        return self._stream.is_readable()
+
+    def close(self) -> None:
+        """Close at once."""
+        self._stream.close()
+
+    def abandon(self) -> None:
+        """Let go of the socket without a word to the server, which still talks to another process."""
+        if self._stream.socket is not None:
+            self._stream.socket.close()
+
+    async def exchange(
+        self, method: str, target: bytes, fields: bytes, body: bytes | Body | None, deadline: Deadline, marks: Marks
+    ) -> ResponseHead:
+        """Send a request and return the head of its final response; `read_chunk` returns the rest."""
+        head = request_head(method, target, fields)
+        self.hints = self.trailers = None
+        self._parser.expect(method)
+        if body is None:
+            await self._write(head, deadline)
+        elif isinstance(body, bytes) and len(body) <= _ONE_WRITE and b"100-" not in fields:
+            await self._write(head + body, deadline)
+        else:
+            self._sent_whole = False
+            answer = await self._send_with_body(head, fields, body, deadline)
+            if answer is not None:
+                marks.sent = marks.answered = monotonic()
+                return answer
+        marks.sent = monotonic()
+        answer = await self._head(deadline)
+        marks.answered = monotonic()
+        return answer
+
+    async def _write(self, data: bytes, deadline: Deadline) -> None:
+        seconds = deadline.timeout.write
+        try:
+            await self._stream.write(data, seconds if deadline.at is None else deadline.within(seconds))
+        except TimeoutError:
+            raise deadline.expired(WriteTimeout, "sending the request", seconds) from None
+        except OSError as error:
+            raise WriteError(f"the connection broke while the request was sent: {error}") from error
+
+    async def _receive(self, deadline: Deadline) -> list[Event]:
+        """Wait for bytes of the response; return what they mean."""
+        seconds = deadline.timeout.read
+        try:
+            data = await self._stream.read(seconds if deadline.at is None else deadline.within(seconds))
+        except TimeoutError:
+            raise deadline.expired(ReadTimeout, "waiting for the response", seconds) from None
+        except OSError as error:
+            raise ReadError(f"the connection broke while the response was read: {error}") from error
+        return self._parser.receive_data(data) if data else self._parser.receive_end()
+
+    async def _head(self, deadline: Deadline) -> ResponseHead:
+        while True:
+            head = self._take_head(await self._receive(deadline))
+            if head is not None:
+                return head
+
+    def _take_head(self, events: list[Event]) -> ResponseHead | None:
+        """Return the final head if it is among the events, and keep what follows it; note early hints."""
+        for index, event in enumerate(events):
+            if not isinstance(event, ResponseHead):
+                continue
+            if event.status == 101:
+                raise RemoteProtocolError("the server switched protocols (101) without being asked to")
+            if event.status >= 200:
+                events = events[index + 1 :]
+                events.reverse()
+                self._events = events
+                return event
+            if event.status == 103:
+                self.hints = [*(self.hints or ()), event.fields]
+        return None
+
+    # Bodies that are sent piece by piece
+
+    async def _send_with_body(
+        self, head: bytes, fields: bytes, body: bytes | Body, deadline: Deadline
+    ) -> ResponseHead | None:
+        """Send head and body; return the response's head when it came before the body was out."""
+        await self._write(head, deadline)
+        lines = fields.lower()
+        if b"\r\nexpect: 100-continue\r\n" in lines:
+            answer = await self._await_continue(deadline)
+            if answer is not None:
+                return answer
+        chunked = b"\r\ntransfer-encoding:" in lines
+        try:
+            answer = await self._upload(body, deadline, chunked=chunked)
+        except OSError as error:
+            return await self._last_words(error, deadline)
+        self._sent_whole = answer is None
+        return answer
+
+    async def _await_continue(self, deadline: Deadline) -> ResponseHead | None:
+        """RFC 9110 §10.1.1: wait a while for the server to say that it wants the body, or that it does not."""
+        until = monotonic() + _CONTINUE_WAIT
+        while (left := until - monotonic()) > 0:
+            try:
+                data = await self._stream.read(left if deadline.at is None else deadline.within(left))
+            except TimeoutError:
+                break
+            except OSError as error:
+                raise ReadError(f"the connection broke while 100 Continue was awaited: {error}") from error
+            events = self._parser.receive_data(data) if data else self._parser.receive_end()
+            head = self._take_head(events)
+            if head is not None or any(isinstance(event, ResponseHead) and event.status == 100 for event in events):
+                return head
+        return None
+
+    async def _upload(self, body: bytes | Body, deadline: Deadline, *, chunked: bool) -> ResponseHead | None:
+        declared = len(body) if isinstance(body, bytes) else body.length
+        sent = 0
+        while True:
+            if isinstance(body, bytes):
+                piece = body[sent : sent + _ONE_WRITE]
+            else:
+                piece = await body.read_chunk()
+            sent += len(piece)
+            if declared is not None and not chunked and (sent > declared or (not piece and sent < declared)):
+                raise LocalProtocolError(
+                    f"the body gave {sent} bytes{' and more' if piece else ''} where Content-Length said {declared}"
+                )
+            if piece:
+                data = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+            elif chunked:
+                data = b"0\r\n\r\n"
+            else:
+                return None
+            answer = await self._give(data, deadline)
+            if answer is not None or not piece:
+                return answer
+
+    async def _give(self, data: bytes, deadline: Deadline) -> ResponseHead | None:
+        """Write a piece of the body; return the response's head as soon as it comes."""
+        seconds = deadline.timeout.write
+        try:
+            while not await self._stream.upload(data, deadline.within(seconds)):
+                head = self._take_head(await self._receive(deadline))
+                if head is not None:
+                    return head
+                data = b""
+        except TimeoutError as error:
+            if isinstance(error, TransportError):
+                raise
+            raise deadline.expired(WriteTimeout, "sending the request's body", seconds) from None
+        return None
+
+    async def _last_words(self, error: OSError, deadline: Deadline) -> ResponseHead:
+        """Look for the answer of a server that did not want to hear the rest."""
+        if isinstance(error, TimeoutError):
+            raise error
+        try:
+            return await self._head(deadline)
+        except TransportError:
+            message = f"the connection broke while the request's body was sent: {error}"
+            raise WriteError(message) from error
+
+    # The response's content
+
+    def take_complete(self) -> bytes | None:
+        """Return the whole content if it is there already; None when more must be read."""
+        events = self._events
+        if not events:
+            return None
+        last = events[0]
+        if not isinstance(last, End):
+            return None
+        content: bytes
+        if len(events) == 2:
+            content = events[1]  # type: ignore[assignment]
+        else:
+            content = b"".join(events[:0:-1])  # type: ignore[arg-type]
+        self.trailers = last.trailers
+        self._events = []
+        return content
+
+    async def read_chunk(self, deadline: Deadline) -> bytes:
+        """Return the next bytes of the content; b"" at its end."""
+        while not self._events:
+            events = await self._receive(deadline)
+            events.reverse()
+            self._events = events
+        event = self._events.pop()
+        if isinstance(event, bytes):
+            return event
+        if isinstance(event, End):
+            self.trailers = event.trailers
+            return b""
+        raise RemoteProtocolError("the server sent a second response inside the first")

@@ -1,0 +1,126 @@
+"""What the core asks of the outside world: a `Runtime` opens a `Stream` and lets time pass.
+
+Three runtimes keep these promises: `net/blocking.py`, `net/asyncio.py` and `net/trio.py`. Nothing above `net/`
+may suspend in any other way, which is why one set of coroutines serves the sync and the async client.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
+
+T = TypeVar("T")
+
+READ_SIZE = (
+    65536  # bytes asked of the socket at once: four TLS records, and what asyncio and Go ask for at most
+)
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Drive a coroutine of the core to its end in the calling thread.
+
+    The blocking runtime never suspends, so the first step is the last. `RuntimeError` when something did
+    suspend: an async transport, hook or body was given to the sync client.
+
+    >>> async def answer(): return 42
+    >>> run_sync(answer())
+    42
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("something asynchronous was awaited in the sync client: use AsyncClient for it")
+
+
+class Stream(ABC):
+    """An open connection's bytes, in order, both ways.
+
+    Times are seconds and `None` waits for ever. `TimeoutError` when the time is up and `OSError` when the
+    connection broke; after either, or after a cancelled call, the stream may only be closed.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def read(self, timeout: float | None) -> bytes:
+        """Return the next bytes, whatever has come; b"" once the peer has finished sending."""
+
+    @abstractmethod
+    async def write(self, data: bytes, timeout: float | None) -> None:
+        """Hand all of `data` over to the operating system or to a bounded buffer in front of it."""
+
+    @abstractmethod
+    async def upload(self, data: bytes, timeout: float | None) -> bool:
+        """Write like `write`, but look up when the peer says something.
+
+        True: all is written. False: the peer sent something, or closed, and `read` will not wait; the rest of
+        `data` is kept, and `upload(b"")` goes on with it.
+        """
+
+    @abstractmethod
+    def is_readable(self) -> bool:
+        """Tell, without waiting, whether `read` has something: bytes, the end or an error."""
+
+    @abstractmethod
+    def send_now(self, data: bytes) -> None:
+        """Offer a last few bytes (a TLS close_notify) without waiting; lost when they do not fit."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close at once and without waiting. May be called twice; never raises."""
+
+    @property
+    @abstractmethod
+    def socket(self) -> socket.socket | None:
+        """The socket underneath."""
+
+
+class Parker(ABC):
+    """A place to wait in until somebody calls `wake`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Let the waiter go on; a wake before the wait is not lost. Once only."""
+
+    @abstractmethod
+    async def wait(self, timeout: float | None) -> bool:
+        """Wait for `wake`: True when it came, False when `timeout` seconds went by first."""
+
+
+class Runtime(ABC):
+    """How this thread or event loop waits."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def lock(self) -> AbstractContextManager[Any]:
+        """Make a lock for state that is shared by all users of this runtime; never held over an await."""
+
+    @abstractmethod
+    def parker(self) -> Parker:
+        """Make a place for one waiter."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+
+    @abstractmethod
+    async def in_thread(self, function: Callable[[], T], timeout: float | None) -> T:
+        """Run a blocking function aside; on `TimeoutError` or cancellation it is left behind."""
+
+    @abstractmethod
+    async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:
+        """Wait until at least one connecting socket is decided; an empty list after `timeout` seconds."""
+
+    @abstractmethod
+    async def open(self, sock: socket.socket) -> Stream:
+        """Make a stream of a connected, non-blocking socket, which it then owns."""

@@ -1,0 +1,128 @@
+"""TLS over any stream, by `ssl.MemoryBIO`: the same code under every runtime, and TLS inside TLS for free."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import TYPE_CHECKING
+
+from .base import Stream
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+_RECORD = 16384  # bytes: the largest TLS record's content, RFC 8446 §5.1
+
+
+class TLSStream(Stream):
+    """A stream that encrypts onto another one. Call `handshake` first; `OSError` (ssl.SSLError) when it fails."""
+
+    __slots__ = ("_incoming", "_inner", "_object", "_outgoing", "_waiting")
+
+    def __init__(
+        self,
+        inner: Stream,
+        context: ssl.SSLContext,
+        server_hostname: str | None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._inner = inner
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
+        )
+        self._waiting = b""  # decrypted while something was sent
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """The TLS session: version, cipher, certificate, ALPN."""
+        return self._object
+
+    async def handshake(self, left: Callable[[], float | None]) -> None:
+        """Agree on keys; `left` tells how many seconds there still are."""
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush(left())
+                self._feed(await self._inner.read(left()))
+            except ssl.SSLError:
+                self._inner.send_now(self._outgoing.read())  # the alert that tells the peer why
+                raise
+            else:
+                return await self._flush(left())
+
+    async def _flush(self, timeout: float | None) -> None:
+        if self._outgoing.pending:
+            await self._inner.write(self._outgoing.read(), timeout)
+
+    def _feed(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _decrypt(self) -> bytes | None:
+        """All that is decrypted and at hand; b"" at the end, None when more must be read first."""
+        pieces: list[bytes] = []
+        try:
+            while piece := self._object.read(_RECORD):
+                pieces.append(piece)
+                if not self._incoming.pending and not self._object.pending():
+                    break
+        except ssl.SSLWantReadError:
+            return b"".join(pieces) or None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            # RFC 9112 §9.8: an end without close_notify is an incomplete close, told apart by the
+            # message's own framing, which the protocol above checks.
+            return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read(self, timeout: float | None) -> bytes:
+        if self._waiting:
+            data, self._waiting = self._waiting, b""
+            return data
+        while True:
+            if self._incoming.pending or self._object.pending() or self._incoming.eof:
+                plain = self._decrypt()
+                if self._outgoing.pending:
+                    await self._flush(timeout)
+                if plain is not None:
+                    return plain
+            self._feed(await self._inner.read(timeout))
+
+    async def write(self, data: bytes, timeout: float | None) -> None:
+        self._object.write(data)
+        await self._inner.write(self._outgoing.read(), timeout)
+
+    async def upload(self, data: bytes, timeout: float | None) -> bool:
+        if data:
+            self._object.write(data)
+        while not await self._inner.upload(self._outgoing.read(), timeout):
+            self._feed(await self._inner.read(timeout))
+            plain = self._decrypt()
+            if plain is not None:
+                self._waiting += plain
+                return False
+        return True
+
+    def is_readable(self) -> bool:
+        return bool(self._waiting) or self._incoming.pending > 0 or self._inner.is_readable()
+
+    def send_now(self, data: bytes) -> None:
+        with contextlib.suppress(ssl.SSLError):
+            self._object.write(data)
+            self._inner.send_now(self._outgoing.read())
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._object.unwrap()
+        if self._outgoing.pending:
+            self._inner.send_now(self._outgoing.read())
+        self._inner.close()
+
+    @property
+    def socket(self) -> socket.socket | None:
+        return self._inner.socket

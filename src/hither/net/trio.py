@@ -1,0 +1,168 @@
+"""The runtime of trio: native sockets and cancel scopes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from .base import READ_SIZE, Parker, Runtime, Stream
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from contextlib import AbstractContextManager
+
+T = TypeVar("T")
+
+
+class TrioStream(Stream):
+    """A socket under trio."""
+
+    __slots__ = ("_sock", "_trio", "_unsent")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._trio = trio.socket.from_stdlib_socket(sock)
+        self._unsent = memoryview(b"")
+
+    async def read(self, timeout: float | None) -> bytes:
+        with _limit(timeout):
+            return await self._trio.recv(READ_SIZE)
+        raise TimeoutError
+
+    async def write(self, data: bytes, timeout: float | None) -> None:
+        rest = memoryview(data)
+        while rest:
+            with _limit(timeout) as scope:
+                rest = rest[await self._trio.send(rest) :]
+            if scope.cancelled_caught:
+                raise TimeoutError
+
+    async def upload(self, data: bytes, timeout: float | None) -> bool:
+        if data:
+            self._unsent = memoryview(data)
+        await trio.lowlevel.checkpoint()
+        while self._unsent:
+            if self.is_readable():
+                return False
+            try:
+                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            except BlockingIOError:
+                await self._either_way(timeout)
+        return True
+
+    async def _either_way(self, timeout: float | None) -> None:
+        """Wait until the socket can be read or written."""
+        with _limit(timeout) as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def until(wait: Callable[[socket.socket], Any]) -> None:
+                    await wait(self._sock)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until, trio.lowlevel.wait_readable)
+                nursery.start_soon(until, trio.lowlevel.wait_writable)
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+    def is_readable(self) -> bool:
+        import socket
+
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def send_now(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.send(data)
+
+    def close(self) -> None:
+        # trio wants to be told, so that a task that waits on the socket is woken with an error.
+        with contextlib.suppress(RuntimeError):
+            self._trio.close()
+        self._sock.close()
+
+    @property
+    def socket(self) -> socket.socket | None:
+        return self._sock
+
+
+def _limit(timeout: float | None) -> trio.CancelScope:
+    return trio.move_on_after(math.inf if timeout is None else max(timeout, 0))
+
+
+class TrioParker(Parker):
+    """A trio event."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout: float | None) -> bool:
+        with _limit(timeout):
+            await self._event.wait()
+        return self._event.is_set()
+
+
+class TrioRuntime(Runtime):
+    """Waits in one run of trio."""
+
+    __slots__ = ("_watch",)
+
+    def __init__(self) -> None:
+        self._watch: AsyncGenerator[None, None] | None = None
+
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when trio closes its async generators, at the end of the run."""
+
+        async def watch() -> AsyncGenerator[None, None]:
+            try:
+                yield
+            finally:
+                callback()
+
+        self._watch = watch()
+        with contextlib.suppress(StopIteration):
+            self._watch.__anext__().send(None)
+
+    def lock(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def parker(self) -> Parker:
+        return TrioParker()
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def in_thread(self, function: Callable[[], T], timeout: float | None) -> T:
+        with _limit(timeout):
+            return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+        raise TimeoutError
+
+    async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:
+        decided: list[socket.socket] = []
+        with _limit(timeout):
+            async with trio.open_nursery() as nursery:
+
+                async def until(sock: socket.socket) -> None:
+                    await trio.lowlevel.wait_writable(sock)
+                    decided.append(sock)
+                    nursery.cancel_scope.cancel()
+
+                for sock in sockets:
+                    nursery.start_soon(until, sock)
+        return decided
+
+    async def open(self, sock: socket.socket) -> Stream:
+        return TrioStream(sock)

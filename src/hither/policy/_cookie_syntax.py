@@ -1,0 +1,198 @@
+"""The grammar of Set-Cookie: a field value in, a name, a value and attributes out (RFC 6265 §5.1, §5.2)."""
+
+from __future__ import annotations
+
+import re
+
+# RFC 6265bis §5.6: more octets than this in name and value together, and the cookie is ignored (RFC 6265
+# §6.1: at least 4096 bytes per cookie).
+MAX_NAME_AND_VALUE = 4096
+# RFC 6265bis §5.6: an attribute value longer than this many octets is ignored.
+MAX_ATTRIBUTE = 1024
+# RFC 6265bis §5.5: no cookie lives longer than 400 days, as in Chrome and curl.
+MAX_LIFETIME = 400 * 86400.0
+
+# RFC 6265bis §5.6 step 1: every control character but the tab.
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_DELIMITER = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
+_DAY = re.compile(r"([0-9]{1,2})(?![0-9])")
+_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
+_MAX_AGE = re.compile(r"-?[0-9]+")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS_TO_1970 = 719162  # from the first of January of the year 1
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class SetCookie:
+    """What one Set-Cookie field value says, before it is known whether its sender may say so.
+
+    `expires` is in Unix seconds (`None`: until the session ends), `path` is `None` when the field names no
+    usable one, and `domain` is `None` when the cookie is for the sending host alone.
+    """
+
+    __slots__ = ("domain", "expires", "http_only", "name", "path", "same_site", "secure", "value")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = value
+        self.expires: float | None = None
+        self.domain: str | None = None
+        self.path: str | None = None
+        self.secure = False
+        self.http_only = False
+        self.same_site: str | None = None
+
+
+def parse_set_cookie(field: str, now: float) -> SetCookie | None:
+    """Read a Set-Cookie field value; `None` when RFC 6265bis §5.6 says to ignore it. Never raises.
+
+    >>> cookie = parse_set_cookie("id=7; Path=/docs; Max-Age=60; Secure", now=1000.0)
+    >>> cookie.name, cookie.value, cookie.path, cookie.expires, cookie.secure
+    ('id', '7', '/docs', 1060.0, True)
+    """
+    if CONTROL.search(field):
+        return None
+    pair, _, rest = field.partition(";")
+    name, equals, value = pair.partition("=")
+    if not equals:  # RFC 6265bis §5.6 step 3: no "=", so all of it is the value of a cookie without a name
+        name, value = "", pair
+    name, value = name.strip(" \t"), value.strip(" \t")
+    if not name and not value:
+        return None
+    if octets(name) + octets(value) > MAX_NAME_AND_VALUE:
+        return None
+    cookie = SetCookie(name, value)
+    if rest:
+        _read_attributes(cookie, rest, now)
+    return cookie
+
+
+def _read_attributes(cookie: SetCookie, text: str, now: float) -> None:
+    found: dict[str, str] = {}
+    for attribute in text.split(";"):
+        name, _, value = attribute.partition("=")
+        name, value = name.strip(" \t").lower(), value.strip(" \t")
+        # Of several attributes of one name the last counts (RFC 6265 §5.3 steps 3 to 9), a time only if it
+        # is one (§5.2.1, §5.2.2).
+        if octets(value) <= MAX_ATTRIBUTE and _counts(name, value):
+            found[name] = value
+    cookie.domain = found.get("domain", "").removeprefix(".").lower() or None  # RFC 6265 §5.2.3
+    path = found.get("path", "")
+    cookie.path = path if path.startswith("/") else None  # RFC 6265 §5.2.4
+    cookie.secure = "secure" in found
+    cookie.http_only = "httponly" in found
+    cookie.same_site = found.get("samesite") or None
+    cookie.expires = _expiry(found, now)
+
+
+def _counts(name: str, value: str) -> bool:
+    if name == "max-age":
+        return _MAX_AGE.fullmatch(value) is not None
+    return name != "expires" or parse_cookie_date(value) is not None
+
+
+def _expiry(attributes: dict[str, str], now: float) -> float | None:
+    if "max-age" in attributes:  # RFC 6265 §5.3 step 3: it wins over Expires, wherever they stand
+        seconds = int(attributes["max-age"])
+        # RFC 6265 §5.2.2: zero and less mean the earliest time there is.
+        return now + min(seconds, MAX_LIFETIME) if seconds > 0 else float("-inf")
+    when = parse_cookie_date(attributes.get("expires", ""))
+    return None if when is None else min(when, now + MAX_LIFETIME)
+
+
+def parse_cookie_date(text: str) -> float | None:
+    """Unix seconds of a date in any form that RFC 6265 §5.1.1 accepts, `None` for anything else.
+
+    >>> parse_cookie_date("Sun, 06 Nov 1994 08:49:37 GMT")
+    784111777.0
+    >>> parse_cookie_date("Sunday, 06-Nov-94 08:49:37 GMT") == parse_cookie_date("Sun Nov  6 08:49:37 1994")
+    True
+    """
+    found = _date_parts(text)
+    if found is None:
+        return None
+    (hour, minute, second), day, month, year = found
+    if year < 100:  # RFC 6265 §5.1.1 steps 3 and 4
+        year += 1900 if year >= 70 else 2000
+    if year < 1601 or hour > 23 or minute > 59 or second > 59 or not 1 <= day <= _days_in(month, year):
+        return None
+    return _days_since_epoch(year, month, day) * 86400.0 + hour * 3600 + minute * 60 + second
+
+
+def _date_parts(text: str) -> tuple[tuple[int, int, int], int, int, int] | None:
+    time = day = month = year = None
+    for token in _DELIMITER.split(text):
+        # RFC 6265 §5.1.1 step 2: each token is the first of these that is still missing and that it can be.
+        if time is None and (match := _TIME.match(token)):
+            time = int(match[1]), int(match[2]), int(match[3])
+        elif day is None and (match := _DAY.match(token)):
+            day = int(match[1])
+        elif month is None and token[:3].lower() in _MONTHS:
+            month = _MONTHS.index(token[:3].lower()) + 1
+        elif year is None and (match := _YEAR.match(token)):
+            year = int(match[1])
+    if time is None or day is None or month is None or year is None:
+        return None
+    return time, day, month, year
+
+
+def _days_in(month: int, year: int) -> int:
+    return 29 if month == 2 and _is_leap(year) else _MONTH_DAYS[month - 1]
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def _days_since_epoch(year: int, month: int, day: int) -> int:
+    before = year - 1
+    days = before * 365 + before // 4 - before // 100 + before // 400 - _DAYS_TO_1970
+    days += sum(_days_in(earlier, year) for earlier in range(1, month))
+    return days + day - 1
+
+
+def default_path(request_path: str) -> str:
+    """The path of a cookie that names none: that of the request up to its last "/" (RFC 6265 §5.1.4).
+
+    >>> default_path("/docs/a/page.html"), default_path("/page"), default_path("")
+    ('/docs/a', '/', '/')
+    """
+    return request_path[: request_path.rfind("/")] or "/" if request_path.startswith("/") else "/"
+
+
+def path_matches(request_path: str, cookie_path: str) -> bool:
+    """Whether a cookie of this path goes with a request for that one (RFC 6265 §5.1.4).
+
+    >>> path_matches("/docs/a", "/docs"), path_matches("/docsearch", "/docs")
+    (True, False)
+    """
+    if not request_path.startswith(cookie_path):
+        return False
+    end = len(cookie_path)
+    return len(request_path) == end or cookie_path.endswith("/") or request_path[end] == "/"
+
+
+def domain_matches(host: str, domain: str) -> bool:
+    """Whether the host is that domain or lies below it (RFC 6265 §5.1.3). Both in lower case.
+
+    >>> domain_matches("a.example.org", "example.org"), domain_matches("badexample.org", "example.org")
+    (True, False)
+    """
+    return host == domain or (host.endswith("." + domain) and not is_ip(host))
+
+
+def is_ip(host: str) -> bool:
+    """Whether the host is an IPv4 or IPv6 literal rather than a name.
+
+    >>> is_ip("127.0.0.1"), is_ip("::1"), is_ip("1.example.org")
+    (True, True, False)
+    """
+    # A name never has a colon, and none ends in a label of digits alone (WHATWG URL, "ends in a number").
+    return ":" in host or host[host.rfind(".") + 1 :].isdecimal()
+
+
+def octets(text: str) -> int:
+    """The length in bytes on the wire."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

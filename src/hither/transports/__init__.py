@@ -1,0 +1,1 @@
+"""Ways to answer a request without the network, and the network itself."""

@@ -1,0 +1,47 @@
+"""What a transport promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._request import Request
+    from .._response import Response
+
+
+class BaseTransport:
+    """Answers the requests of a `Client`. It may be called from many threads at once.
+
+    `handle_request` returns a response for any status and raises an `HTTPError` only when there is no
+    response; it does not follow redirects, and leaves the request as it is. `close` is called once, with the client.
+    """
+
+    def handle_request(self, request: Request) -> Response:
+        """Return the response to a request; its content may be a stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no handle_request: it is not for the sync client")
+
+    def close(self) -> None:
+        """Let go of what the transport holds."""
+
+    def __enter__(self) -> BaseTransport:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class AsyncBaseTransport:
+    """Answers the requests of an `AsyncClient`; the promises of `BaseTransport` hold."""
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Return the response to a request; its content may be a stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no handle_async_request: it is not for AsyncClient")
+
+    async def aclose(self) -> None:
+        """Let go of what the transport holds."""
+
+    async def __aenter__(self) -> AsyncBaseTransport:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
