@@ -196,12 +196,12 @@ def test_status_errors_pickle():
 
 RENAMED = {
     "allow_redirects": "follow_redirects",
-    "proxies": "proxy",
+    "proxies": "",
     "ssl": "verify",
     "stream": "stream",
     "body": "content",
     "verify_ssl": "verify",
-    "max_retries": "retry",
+    "max_retries": "",
 }
 
 

@@ -24,10 +24,10 @@ LEVELS: list[list[str]] = [
     # The jar is a model, as headers are: requests and responses hand it out.
     ["_reading", "policy.public_suffix", "policy._cookie_syntax", "policy._cookie_file", "policy.cookies"],
     ["_request", "_response"],
-    ["policy", "_pool", "_resolve", "_tls", "_proxy", "_connect", "connection"],
+    ["policy", "_mounts", "_pool", "_resolve", "_tls", "_proxy", "_connect", "connection"],
     ["_network"],
     ["_engine"],
-    ["transports"],
+    ["transports", "_setup"],
     ["_client", "_async_client"],
     ["_api"],
     ["", "cli", "testing", "server", "adapters", "bulk", "websocket", "sse"],

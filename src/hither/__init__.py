@@ -57,11 +57,22 @@ from ._url import URL
 from ._version import __version__
 from .policy.auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from .policy.cookies import CookieConflict, Cookies
-from .transports.base import AsyncBaseTransport, BaseTransport
+from .transports import (
+    ASGITransport,
+    AsyncBaseTransport,
+    AsyncHTTPTransport,
+    BaseTransport,
+    HTTPTransport,
+    MockTransport,
+    WSGITransport,
+)
 
 __all__ = [
+    "URL",
+    "ASGITransport",
     "AsyncBaseTransport",
     "AsyncClient",
+    "AsyncHTTPTransport",
     "Auth",
     "BaseTransport",
     "BasicAuth",
@@ -78,10 +89,12 @@ __all__ = [
     "FunctionAuth",
     "HTTPError",
     "HTTPStatusError",
+    "HTTPTransport",
     "Headers",
     "InvalidURL",
     "Limits",
     "LocalProtocolError",
+    "MockTransport",
     "NameResolutionError",
     "NetRCAuth",
     "NetworkError",
@@ -108,8 +121,8 @@ __all__ = [
     "TooManyRedirects",
     "TotalTimeout",
     "TransportError",
-    "URL",
     "UnsupportedProtocol",
+    "WSGITransport",
     "WebSocketDisconnect",
     "WebSocketError",
     "WebSocketUpgradeError",

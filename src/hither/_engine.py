@@ -20,10 +20,10 @@ from ._url import URL, merge_base, merge_params, parse_url
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from ._options import URLTypes
-    from .network import Network
+    from ._network import Network
     from .policy.auth import Auth
     from .policy.cookies import Cookies
 
@@ -107,7 +107,13 @@ class Engine:
         self._json_loads = json_loads
         self._json_dumps = json_dumps
         self._default_encoding = default_encoding
-        self._plain_responses = max_response_bytes is None and json_loads is None and default_encoding == "utf-8"
+        self._is_plain = (
+            self.hooks is None
+            and route is None
+            and max_response_bytes is None
+            and json_loads is None
+            and default_encoding == "utf-8"
+        )
         self.headers = Headers(
             [
                 ("Accept", "*/*"),
@@ -119,14 +125,12 @@ class Engine:
             self.headers.update(headers)
         self._defaults = DefaultFields(self.headers)
 
-    async def request(
+    def request(
         self, method: str, url: URLTypes, options: Mapping[str, Any], *, stream: bool = False
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Make a request of what the user said, and send it."""
-        if options:
-            request = self.build(method, url, options)
-            return await self.send(request, request.settings, stream=stream)
-        return await self.send(self.build(method, url, options), self.settings, stream=stream)
+        request = self.build(method, url, options)
+        return self.send(request, request.settings or self.settings, stream=stream)
 
     def build(self, method: str, url: URLTypes, options: Mapping[str, Any]) -> Request:
         """Make a request, with what the client adds to it."""
@@ -184,18 +188,21 @@ class Engine:
             raise RuntimeError("the client is closed: make a new one")
         started = monotonic()
         deadline = settings.timeout.deadline(started)
-        history: list[Response] = []
+        history: list[Response] | None = None
         auth = None
-        if settings.auth is not None or request.url.userinfo or self.netrc is not None:
+        if settings.auth is not None or self.netrc is not None or request.url.userinfo:
             auth = await self._begin_auth(request, settings)
             if auth is not None:
                 request = auth.request
         jar = self.cookies
         try:
             while True:
-                if jar or settings.cookies is not None:
+                if settings.cookies is not None or (jar is not None and jar._domains):
                     self._add_cookies(request, settings, jar, history)
-                response = await self._exchange(request, deadline, started)
+                if self._is_plain:
+                    response = await self.network().send(request, deadline, started)
+                else:
+                    response = await self._exchange(request, deadline, started)
                 if response._sets_cookies:
                     jar = self._store_cookies(response, jar)
                 again = None
@@ -205,13 +212,15 @@ class Engine:
                     again = await self._redirect(response, settings, history)
                     if again is not None and auth is not None:
                         auth = await auth.redirected(again)
-                        again = auth.request if auth is not None else again
+                        again = again if auth is None else auth.request
                 if again is None:
                     break
                 await _pass_over(response)
-                history.append(response)
+                history = [response] if history is None else [*history, response]
                 request = again
-            response.history = history
+                started = monotonic()
+            if history is not None:
+                response.history = history
             if not stream and response._content is None:
                 await response._read()
             if settings.raise_for_status and response.status_code >= 400:
@@ -223,7 +232,7 @@ class Engine:
         return response
 
     async def _exchange(self, request: Request, deadline: Any, started: float) -> Response:
-        """One request, one response."""
+        """One request, one response, for a client with hooks, transports or ways to decode of its own."""
         hooks = self.hooks
         if hooks is not None:
             await _call(hooks["request"], request)
@@ -234,8 +243,7 @@ class Engine:
             request.deadline = deadline
             response = await transport(request)
             response._request = request
-        if not self._plain_responses:
-            self._configure(response)
+        self._configure(response)
         if hooks is not None:
             try:
                 await _call(hooks["response"], response)
@@ -275,7 +283,7 @@ class Engine:
         return None if self.netrc is None else self.netrc.credentials(url)
 
     def _add_cookies(
-        self, request: Request, settings: Settings, jar: Cookies | None, history: list[Response]
+        self, request: Request, settings: Settings, jar: Cookies | None, history: list[Response] | None
     ) -> None:
         own = settings.cookies
         if own is not None and history and history[0].url.key != request.url.key:
@@ -296,7 +304,9 @@ class Engine:
         jar.store(response.url, response.headers.get_list("set-cookie"))
         return jar
 
-    async def _redirect(self, response: Response, settings: Settings, history: list[Response]) -> Request | None:
+    async def _redirect(
+        self, response: Response, settings: Settings, history: list[Response] | None
+    ) -> Request | None:
         from .policy.redirect import redirect_request
 
         try:
@@ -306,7 +316,7 @@ class Engine:
             if not settings.follow_redirects:
                 response.next_request = again
                 return None
-            if sum(step.is_redirect for step in history) >= settings.max_redirects:
+            if sum(step.is_redirect for step in history or ()) >= settings.max_redirects:
                 raise TooManyRedirects(f"more than {settings.max_redirects} redirects", request=response.request)
             if self.hooks is not None:
                 response.next_request = again

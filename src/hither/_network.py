@@ -74,11 +74,11 @@ class Network:
         origin = url.key
         if origin[0] not in ("http", "https"):
             raise _unsupported(request)
-        sni = request.extensions.get("sni_hostname") if request.extensions else None
+        sni = None if request._extensions is None else request._extensions.get("sni_hostname")
         fields = request.encode_fields()
         key = origin if sni is None else (origin, sni)
         marks = Marks(started)
-        lease = self.pool.lease(key)
+        lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):
             lease = await self._wait(lease, deadline)
         marks.leased = monotonic()
@@ -108,7 +108,8 @@ class Network:
         finally:
             # The one place where a lease ends that did not become a response's.
             if not keep:
-                lease.release(reusable=lease.connection is not None and lease.connection.reusable)
+                connection = lease.connection
+                lease.release(marks.answered, reusable=connection is not None and connection.reusable)
         return response
 
     async def _wait(self, waiter: Waiter, deadline: Deadline) -> Lease:
@@ -212,7 +213,7 @@ class Exchange:
         """Give the lease back: with a connection that is read to the end, or one that must be closed."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.release(reusable=lease.connection.reusable)
+            lease.release(monotonic(), reusable=lease.connection.reusable)
 
     async def aclose(self) -> None:
         self.close()

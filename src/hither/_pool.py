@@ -6,6 +6,8 @@ pool's idle ones, or straight to the next in line, and back. Everything is found
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import OrderedDict, deque
 from heapq import heappop, heappush
 from time import monotonic
@@ -37,9 +39,9 @@ class Lease:
         self.connection: Any = None
         self.idle_since = 0.0
 
-    def release(self, *, reusable: bool) -> None:
+    def release(self, now: float, *, reusable: bool) -> None:
         """Give the lease back, once; unless the connection is reusable it is closed."""
-        self._pool.release(self, reusable=reusable)
+        self._pool.release(self, now, reusable=reusable)
 
 
 class Waiter:
@@ -82,7 +84,10 @@ class Pool:
         self, limits: Limits, lock: AbstractContextManager[Any], parker: Callable[[], Parker]
     ) -> None:
         self._limits = limits
-        self._expiry = limits.keepalive_expiry
+        self._expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
+        self._next_expiry = 0.0  # no idle lease expires before
+        most = limits.max_keepalive_connections
+        self._most_idle = sys.maxsize if most is None else most
         self._lock = lock
         self._parker = parker
         self._origins: dict[Hashable, _Origin] = {}
@@ -92,69 +97,36 @@ class Pool:
         self._tickets = 0
         self.progress = 0.0  # when a connection last came free for anyone
 
-    def lease(self, key: Hashable) -> Lease | Waiter:
-        """Give out an idle connection, or the right to open one, or a place in the line."""
+    def lease(self, key: Hashable, now: float) -> Lease | Waiter:
+        """Give out an idle connection, or the right to open one, or a place in the line.
+
+        `now` is `time.monotonic()`, which the caller has at hand.
+        """
         doomed: list[Lease] = []
         with self._lock:
-            answer = self._lease(key, doomed)
+            origin = self._origins.get(key)
+            if origin is not None and origin.idle:
+                lease = origin.idle.pop()
+                del self._idle[lease]
+                if now - lease.idle_since < self._expiry:
+                    return lease
+                self._drop(lease, doomed)
+                self._expire(doomed, now)
+            answer = self._open_or_wait(key, doomed)
         _close(doomed)
         return answer
 
-    def _lease(self, key: Hashable, doomed: list[Lease]) -> Lease | Waiter:
-        origin = self._origins.get(key)
-        if origin is None:
-            origin = self._origins[key] = _Origin(key)
-        elif origin.idle:
-            lease = origin.idle.pop()
-            del self._idle[lease]
-            if self._expiry is None or monotonic() - lease.idle_since < self._expiry:
-                return lease
-            self._drop(lease, doomed)
-            self._expire(doomed)
-            self._origins[key] = origin
-        limits = self._limits
-        room = limits.max_connections is None or self._leases < limits.max_connections
-        if _below(origin.leases, limits.max_connections_per_host) and (room or self._idle):
-            if not room:
-                self._drop(self._oldest(), doomed)
-            return self._new_lease(origin)
-        self._tickets += 1
-        waiter = Waiter(origin, self._tickets, self._parker())
-        origin.line.append(waiter)
-        self._queue(origin)
-        return waiter
-
-    def release(self, lease: Lease, *, reusable: bool) -> None:
+    def release(self, lease: Lease, now: float, *, reusable: bool) -> None:
         """Take a lease back: to the next in line, to the idle ones, or to its end."""
         doomed: list[Lease] = []
         with self._lock:
-            self._release(lease, reusable, doomed)
+            origin = lease._origin
+            if reusable and not self._line and not origin.line and not origin.gone:
+                self._keep(lease, now, doomed)
+            else:
+                self._pass_on(lease, reusable, doomed)
         if doomed:
             _close(doomed)
-
-    def _release(self, lease: Lease, reusable: bool, doomed: list[Lease]) -> None:
-        origin = lease._origin
-        if origin.gone:
-            doomed.append(lease)
-            return
-        if reusable:
-            heir = origin.first() if origin.line else None
-            first = heir if not self._line else self._next(heir)
-            if first is None:
-                lease.idle_since = now = monotonic()
-                origin.idle.append(lease)
-                self._idle[lease] = None
-                self._expire(doomed, now)
-                return
-            if first is heir:
-                self.progress = monotonic()
-                self._hand(lease, first)
-                return
-            # Whoever has waited longest is for another origin.
-        self._drop(lease, doomed)
-        if self._line:
-            self.progress = monotonic()
-            self._grant()
 
     def cancel(self, waiter: Waiter) -> None:
         """Leave the line; what was given in the meantime goes to the next."""
@@ -162,7 +134,7 @@ class Pool:
         with self._lock:
             waiter.cancelled = True
             if waiter.lease is not None:
-                self._release(waiter.lease, waiter.lease.connection is not None, doomed)
+                self._pass_on(waiter.lease, waiter.lease.connection is not None, doomed)
             else:
                 self._forget(waiter.origin)
         _close(doomed)
@@ -192,6 +164,54 @@ class Pool:
 
     # All below is called with the lock held
 
+    def _open_or_wait(self, key: Hashable, doomed: list[Lease]) -> Lease | Waiter:
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = _Origin(key)
+        limits = self._limits
+        room = _below(self._leases, limits.max_connections)
+        if (room or self._idle) and self._below_host_limit(origin):
+            lease = self._new_lease(origin)
+            if not room:
+                self._drop(self._oldest(), doomed)
+            return lease
+        self._tickets += 1
+        waiter = Waiter(origin, self._tickets, self._parker())
+        origin.line.append(waiter)
+        self._queue(origin)
+        return waiter
+
+    def _keep(self, lease: Lease, now: float, doomed: list[Lease]) -> None:
+        """Put a lease among the idle ones."""
+        lease.idle_since = now
+        lease._origin.idle.append(lease)
+        self._idle[lease] = None
+        if now >= self._next_expiry or len(self._idle) > self._most_idle:
+            self._expire(doomed, now)
+
+    def _pass_on(self, lease: Lease, reusable: bool, doomed: list[Lease]) -> None:
+        """Give a lease, or the room it leaves, to who has waited longest."""
+        origin = lease._origin
+        if origin.gone:
+            doomed.append(lease)
+            return
+        now = monotonic()
+        if reusable:
+            heir = origin.first()
+            first = self._next(heir)
+            if first is None:
+                self._keep(lease, now, doomed)
+                return
+            if first is heir:
+                self.progress = now
+                self._hand(lease, first)
+                return
+            # Whoever has waited longest is for another origin.
+        self._drop(lease, doomed)
+        if self._line:
+            self.progress = now
+            self._grant()
+
     def _new_lease(self, origin: _Origin) -> Lease:
         origin.leases += 1
         self._leases += 1
@@ -216,16 +236,17 @@ class Pool:
         lease._origin.idle.popleft()
         return lease
 
-    def _expire(self, doomed: list[Lease], now: float | None = None) -> None:
+    def _expire(self, doomed: list[Lease], now: float) -> None:
         """Drop the idle leases that are too many or too old."""
-        most = self._limits.max_keepalive_connections
-        while most is not None and len(self._idle) > most:
+        while len(self._idle) > self._most_idle:
             self._drop(self._oldest(), doomed)
-        if self._expiry is None:
-            return
-        now = monotonic() if now is None else now
-        while self._idle and now - next(iter(self._idle)).idle_since >= self._expiry:
+        while self._idle:
+            expiry = next(iter(self._idle)).idle_since + self._expiry
+            if now < expiry:
+                self._next_expiry = expiry
+                return
             self._drop(self._oldest(), doomed)
+        self._next_expiry = now + self._expiry
 
     def _queue(self, origin: _Origin) -> None:
         """Put an origin with waiters in the pool's line, unless its own limit keeps it out."""

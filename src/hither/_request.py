@@ -43,7 +43,7 @@ class Request:
     ('application/json', b'{"a":1}')
     """
 
-    __slots__ = ("_cookie", "_defaults", "_extra", "_headers", "_url", "body", "deadline", "extensions", "method", "settings")
+    __slots__ = ("_cookie", "_defaults", "_extensions", "_extra", "_headers", "_url", "body", "deadline", "method", "settings")
 
     body: bytes | Body | None
 
@@ -89,7 +89,7 @@ class Request:
         self._extra: list[tuple[bytes, bytes]] | None = None
         self._cookie: bytes | None = None
         self.body = None
-        self.extensions: dict[str, Any] = {}
+        self._extensions: dict[str, Any] | None = None
         self.settings: Any = None  # of the call, as `Client.build_request` was told them
         self.deadline: Any = None  # of the call under way, for a transport
 
@@ -149,6 +149,17 @@ class Request:
         if headers is not None and headers.get("host") == self._url.host_header.decode("ascii"):
             headers["Host"] = url.host_header.decode("ascii")
         self._url = url
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What is asked of this request alone: `sni_hostname`, the name for TLS."""
+        if self._extensions is None:
+            self._extensions = {}
+        return self._extensions
+
+    @extensions.setter
+    def extensions(self, extensions: Mapping[str, Any]) -> None:
+        self._extensions = dict(extensions)
 
     @property
     def headers(self) -> Headers:
@@ -229,9 +240,10 @@ class Request:
         new._start(method, url, self._defaults)
         new._headers = headers
         new.body = body
-        new.extensions = self.extensions
-        if url.key != self._url.key and "sni_hostname" in self.extensions:
-            new.extensions = {name: value for name, value in self.extensions.items() if name != "sni_hostname"}
+        if self._extensions is not None:
+            new._extensions = dict(self._extensions)
+            if url.key != self._url.key:
+                new._extensions.pop("sni_hostname", None)
         new.settings = self.settings
         return new
 

@@ -17,6 +17,7 @@ from ._errors import (
 )
 from ._headers import Headers
 from ._reading import Lines, Reader, Sized, Text
+from .protocol.events import ResponseHead
 from ._text import LineDecoder, TextDecoder, charset_from_content_type, decode_text, detect_bom, is_known_charset
 from .net.base import run_sync
 
@@ -83,8 +84,6 @@ class Response:
     """
 
     status_code: int
-    http_version = "HTTP/1.1"
-    history: list[Response]
     next_request: Request | None = None
     default_encoding: str | Callable[[bytes], str] = "utf-8"
     attempts = 1
@@ -96,8 +95,8 @@ class Response:
     max_bytes: int | None = None
 
     _request: Request | None = None
-    _reason: bytes | None = None
-    _fields: list[tuple[bytes, bytes]]
+    _head: ResponseHead
+    _history: list[Response] | None = None
     _headers: Headers | None = None
     _trailers: list[tuple[bytes, bytes]] | None = None
     _content: bytes | None = None
@@ -132,18 +131,17 @@ class Response:
         default_encoding: str | Callable[[bytes], str] = "utf-8",
     ) -> None:
         self.status_code = status_code
-        self.http_version = http_version
-        self.history = [] if history is None else list(history)
+        self._history = None if history is None else list(history)
         self.default_encoding = default_encoding
         self._request = request
-        self._reason = reason.encode("latin-1") if isinstance(reason, str) else reason
         self._headers = given = Headers(headers)
         self.extensions = dict(extensions or {})
         body, described = _encode_content(content if stream is None else stream, text, html, json)
         for name, value in described:
             if name not in given and not (name == "Transfer-Encoding" and "content-length" in given):
                 given[name] = value
-        self._fields = given.raw
+        said = reason.encode("latin-1") if isinstance(reason, str) else reason or b""
+        self._head = ResponseHead(status_code, said, http_version, given.raw)
         self._coded = "content-encoding" in given
         self._sets_cookies = "set-cookie" in given
         if isinstance(body, bytes):
@@ -154,15 +152,12 @@ class Response:
                 self.read()
 
     @classmethod
-    def received(cls, request: Request, head: Any, marks: Marks) -> Response:
+    def received(cls, request: Request, head: ResponseHead, marks: Marks) -> Response:
         """Make a response of a head that came over a connection."""
         self = cls.__new__(cls)
         self.status_code = head.status
-        self.http_version = head.version
-        self.history = []
         self._request = request
-        self._reason = head.reason
-        self._fields = head.fields
+        self._head = head
         self._marks = marks
         if head.coded:
             self._coded = True
@@ -180,8 +175,8 @@ class Response:
     @property
     def reason_phrase(self) -> str:
         """The reason phrase as the server sent it, or the standard one (RFC 9110 §15)."""
-        if self._reason:
-            return self._reason.decode("ascii", "replace")
+        if self._head.reason:
+            return self._head.reason.decode("ascii", "replace")
         from http import HTTPStatus
 
         try:
@@ -198,8 +193,24 @@ class Response:
     def headers(self) -> Headers:
         """The response's fields."""
         if self._headers is None:
-            self._headers = Headers.from_raw(self._fields)
+            self._headers = Headers.from_raw(self._head.fields.copy())
         return self._headers
+
+    @property
+    def http_version(self) -> str:
+        """The protocol that the response came by: "HTTP/1.1"."""
+        return self._head.version
+
+    @property
+    def history(self) -> list[Response]:
+        """The responses that led here: redirects and demands to log in, the oldest first."""
+        if self._history is None:
+            self._history = []
+        return self._history
+
+    @history.setter
+    def history(self, history: list[Response]) -> None:
+        self._history = history
 
     @property
     def trailers(self) -> Headers:

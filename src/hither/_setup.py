@@ -137,6 +137,7 @@ def make_engine(
     get = options.get
     if not get("http1", True):
         raise ValueError(f"{where}: http1=False leaves no protocol to speak")
+    transports, route = _mounted(options, adapt)
     engine = Engine(
         settings=_settings(options),
         network=network,
@@ -145,24 +146,31 @@ def make_engine(
         cookies=Cookies(get("cookies")) if keep_cookies else None,
         base_url=get("base_url") or "",
         event_hooks=get("event_hooks"),
+        route=route,
         trust_env=get("trust_env", True),
         max_response_bytes=get("max_response_bytes"),
         json_loads=get("json_loads"),
         json_dumps=get("json_dumps"),
         default_encoding=get("default_encoding", "utf-8"),
     )
-    transports: list[Any] = []
-    if get("transport") is not None or get("mounts"):
-        mounts = Mounts(get("mounts") or {}, get("transport"))
-        transports = mounts.transports()
-        adapted = {id(transport): adapt(transport) for transport in transports}
-
-        def route(url: URL) -> Callable[[Request], Awaitable[Response]] | None:
-            transport = mounts.route(url)
-            return None if transport is None else adapted[id(transport)]
-
-        engine.route = route
     return engine, transports
+
+
+def _mounted(
+    options: Mapping[str, Any], adapt: Callable[[Any], Callable[[Request], Awaitable[Response]]]
+) -> tuple[list[Any], Callable[[URL], Any] | None]:
+    """Return the transports that were given, and what finds the one for a URL; None when there are none."""
+    if options.get("transport") is None and not options.get("mounts"):
+        return [], None
+    mounts = Mounts(options.get("mounts") or {}, options.get("transport"))
+    transports = mounts.transports()
+    adapted = {id(transport): adapt(transport) for transport in transports}
+
+    def route(url: URL) -> Callable[[Request], Awaitable[Response]] | None:
+        transport = mounts.route(url)
+        return None if transport is None else adapted[id(transport)]
+
+    return transports, route
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

@@ -59,9 +59,9 @@ class EchoServer(RawServer):
             if (head.get("expect") or b"").lower() == b"100-continue":
                 connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             call = Call(self, connection, head, connection.body(), exchange)
+            self.answered += 1
             call.answer()
             exchange += 1
-            self.answered += 1
             if call.ends or (head.get("connection") or b"").lower() == b"close":
                 return
 

@@ -32,12 +32,13 @@ _ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; mo
 class HTTP1Connection:
     """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
 
-    __slots__ = ("_events", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "trailers")
+    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "trailers")
 
     def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
         self._stream = stream
         self._parser = ResponseParser()
-        self._events: list[Event] = []  # of the response being read, the first one last
+        self._events: list[Event] = []  # of the response being read
+        self._next = 0  # the first of them that is not taken yet
         self._sent_whole = True
         self.fresh = True  # no exchange was begun on it
         self.info = info  # the peer's address, the TLS session, and how long resolve, connect and tls took
@@ -48,7 +49,7 @@ class HTTP1Connection:
     def reusable(self) -> bool:
         """The last response was read to its end, and neither side said that it is the last."""
         parser = self._parser
-        return parser.done and parser.keep_alive and self._sent_whole and not self._events
+        return parser.done and parser.keep_alive and self._sent_whole and self._next == len(self._events)
 
     @property
     def answered(self) -> bool:
@@ -72,16 +73,19 @@ class HTTP1Connection:
         self, method: str, target: bytes, fields: bytes, body: bytes | Body | None, deadline: Deadline, marks: Marks
     ) -> ResponseHead:
         """Send a request and return the head of its final response; `read_chunk` returns the rest."""
-        head = request_head(method, target, fields)
+        data = request_head(method, target, fields)
         self.hints = self.trailers = None
         self._parser.expect(method)
-        if body is None:
-            await self._write(head, deadline)
-        elif isinstance(body, bytes) and len(body) <= _ONE_WRITE and b"100-" not in fields:
-            await self._write(head + body, deadline)
+        if body is None or (isinstance(body, bytes) and len(body) <= _ONE_WRITE and b"100-" not in fields):
+            if body:
+                data += body
+            seconds = deadline.timeout.write
+            try:
+                await self._stream.write(data, seconds if deadline.at is None else deadline.within(seconds))
+            except OSError as error:
+                raise _write_failure(error, deadline) from error
         else:
-            self._sent_whole = False
-            answer = await self._send_with_body(head, fields, body, deadline)
+            answer = await self._send_with_body(data, fields, body, deadline)
             if answer is not None:
                 marks.sent = marks.answered = monotonic()
                 return answer
@@ -90,44 +94,34 @@ class HTTP1Connection:
         marks.answered = monotonic()
         return answer
 
-    async def _write(self, data: bytes, deadline: Deadline) -> None:
-        seconds = deadline.timeout.write
-        try:
-            await self._stream.write(data, seconds if deadline.at is None else deadline.within(seconds))
-        except TimeoutError:
-            raise deadline.expired(WriteTimeout, "sending the request", seconds) from None
-        except OSError as error:
-            raise WriteError(f"the connection broke while the request was sent: {error}") from error
-
     async def _receive(self, deadline: Deadline) -> list[Event]:
         """Wait for bytes of the response; return what they mean."""
         seconds = deadline.timeout.read
         try:
             data = await self._stream.read(seconds if deadline.at is None else deadline.within(seconds))
-        except TimeoutError:
-            raise deadline.expired(ReadTimeout, "waiting for the response", seconds) from None
         except OSError as error:
-            raise ReadError(f"the connection broke while the response was read: {error}") from error
+            raise _read_failure(error, deadline) from error
         return self._parser.receive_data(data) if data else self._parser.receive_end()
 
     async def _head(self, deadline: Deadline) -> ResponseHead:
         while True:
-            head = self._take_head(await self._receive(deadline))
-            if head is not None:
-                return head
+            events = await self._receive(deadline)
+            if events:
+                head = self._take_head(events)
+                if head is not None:
+                    return head
 
     def _take_head(self, events: list[Event]) -> ResponseHead | None:
         """Return the final head if it is among the events, and keep what follows it; note early hints."""
         for index, event in enumerate(events):
             if not isinstance(event, ResponseHead):
                 continue
+            if event.status >= 200:
+                self._events = events
+                self._next = index + 1
+                return event
             if event.status == 101:
                 raise RemoteProtocolError("the server switched protocols (101) without being asked to")
-            if event.status >= 200:
-                events = events[index + 1 :]
-                events.reverse()
-                self._events = events
-                return event
             if event.status == 103:
                 self.hints = [*(self.hints or ()), event.fields]
         return None
@@ -138,7 +132,11 @@ class HTTP1Connection:
         self, head: bytes, fields: bytes, body: bytes | Body, deadline: Deadline
     ) -> ResponseHead | None:
         """Send head and body; return the response's head when it came before the body was out."""
-        await self._write(head, deadline)
+        self._sent_whole = False
+        try:
+            await self._stream.write(head, deadline.within(deadline.timeout.write))
+        except OSError as error:
+            raise _write_failure(error, deadline) from error
         lines = fields.lower()
         if b"\r\nexpect: 100-continue\r\n" in lines:
             answer = await self._await_continue(deadline)
@@ -161,7 +159,7 @@ class HTTP1Connection:
             except TimeoutError:
                 break
             except OSError as error:
-                raise ReadError(f"the connection broke while 100 Continue was awaited: {error}") from error
+                raise _read_failure(error, deadline) from error
             events = self._parser.receive_data(data) if data else self._parser.receive_end()
             head = self._take_head(events)
             if head is not None or any(isinstance(event, ResponseHead) and event.status == 100 for event in events):
@@ -203,7 +201,7 @@ class HTTP1Connection:
         except TimeoutError as error:
             if isinstance(error, TransportError):
                 raise
-            raise deadline.expired(WriteTimeout, "sending the request's body", seconds) from None
+            raise _write_failure(error, deadline) from error
         return None
 
     async def _last_words(self, error: OSError, deadline: Deadline) -> ResponseHead:
@@ -221,30 +219,36 @@ class HTTP1Connection:
     def take_complete(self) -> bytes | None:
         """Return the whole content if it is there already; None when more must be read."""
         events = self._events
-        if not events:
-            return None
-        last = events[0]
+        last = events[-1]
         if not isinstance(last, End):
             return None
-        content: bytes
-        if len(events) == 2:
-            content = events[1]  # type: ignore[assignment]
-        else:
-            content = b"".join(events[:0:-1])  # type: ignore[arg-type]
+        pieces = events[self._next : -1]
+        self._next = len(events)
         self.trailers = last.trailers
-        self._events = []
-        return content
+        return b"".join(pieces)  # type: ignore[arg-type]  # all between head and end is content
 
     async def read_chunk(self, deadline: Deadline) -> bytes:
         """Return the next bytes of the content; b"" at its end."""
-        while not self._events:
-            events = await self._receive(deadline)
-            events.reverse()
-            self._events = events
-        event = self._events.pop()
+        while self._next == len(self._events):
+            self._events = await self._receive(deadline)
+            self._next = 0
+        event = self._events[self._next]
+        self._next += 1
         if isinstance(event, bytes):
             return event
         if isinstance(event, End):
             self.trailers = event.trailers
             return b""
         raise RemoteProtocolError("the server sent a second response inside the first")
+
+
+def _write_failure(error: OSError, deadline: Deadline) -> TransportError:
+    if isinstance(error, TimeoutError):
+        return deadline.expired(WriteTimeout, "sending the request", deadline.timeout.write)
+    return WriteError(f"the connection broke while the request was sent: {error}")
+
+
+def _read_failure(error: OSError, deadline: Deadline) -> TransportError:
+    if isinstance(error, TimeoutError):
+        return deadline.expired(ReadTimeout, "waiting for the response", deadline.timeout.read)
+    return ReadError(f"the connection broke while the response was read: {error}")

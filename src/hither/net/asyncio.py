@@ -292,7 +292,7 @@ class AsyncioRuntime(Runtime):
             self._watch.__anext__().send(None)
 
     def lock(self) -> AbstractContextManager[Any]:
-        return contextlib.nullcontext()
+        return threading.Lock()
 
     def parker(self) -> Parker:
         return AsyncioParker(self._loop)

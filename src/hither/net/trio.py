@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -137,7 +138,7 @@ class TrioRuntime(Runtime):
             self._watch.__anext__().send(None)
 
     def lock(self) -> AbstractContextManager[Any]:
-        return contextlib.nullcontext()
+        return threading.Lock()
 
     def parker(self) -> Parker:
         return TrioParker()

@@ -58,6 +58,11 @@ _MAX_CACHED = 1024  # lines; all are forgotten together
 _MAX_CACHED_LINE = 128  # bytes; longer lines are rarely repeated
 _field_lines: dict[bytes, tuple[Field, int]] = {}
 _status_lines: dict[bytes, tuple[str, int, bytes]] = {}
+
+# Whole heads seen before: within the second that Date names, a busy server repeats even these.
+_MAX_CACHED_HEADS = 256
+_MAX_CACHED_HEAD = 1024  # bytes
+_heads: dict[bytes, _FramedHead] = {}
 _methods: dict[str, bytes] = {}
 
 
@@ -130,13 +135,74 @@ def _regular_lines(data: bytes) -> tuple[list[bytes], int]:
     return [status_line.rstrip(b"\r"), *lines], end.end()
 
 
-def _content_length(values: list[bytes]) -> int:
-    """RFC 9112 §6.3: repeated lengths are fine when they agree."""
-    lengths = {piece.strip(b" \t") for value in values for piece in value.split(b",")}
-    length = lengths.pop()
-    if lengths or not length.isdigit() or len(length) > 19:
-        raise RemoteProtocolError(f"the server sent an invalid Content-Length: {b', '.join(values)[:100]!r}")
-    return int(length)
+class _FramedHead:
+    """A head, and what it says of the body after it."""
+
+    __slots__ = ("chunked", "fault", "head", "keep_alive", "length")
+
+    def __init__(
+        self, head: ResponseHead, lengths: list[bytes], transfer: list[bytes], connection: bytes
+    ) -> None:
+        self.head = head
+        self.length: int | None = None
+        self.chunked = False
+        self.fault: str | None = None  # raised when the head belongs to a response with a body
+        # RFC 9112 §9.3: whether the connection outlives this response.
+        options = {option.strip(b" \t") for option in connection.split(b",")}
+        modern = head.version == "HTTP/1.1"
+        self.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
+        if transfer:
+            self.chunked = b",".join(transfer).strip(b" \t").lower() == b"chunked"
+            if lengths:
+                self.fault = "the server sent both Content-Length and Transfer-Encoding"
+            elif not self.chunked:
+                self.fault = f"the server used a transfer coding that was not offered: {transfer[0][:100]!r}"
+            # RFC 9112 §6.1: in HTTP/1.0 the framing is faulty, so the connection is closed after the message.
+            self.keep_alive = self.keep_alive and modern
+        elif lengths:
+            self._take_length(lengths)
+
+    def _take_length(self, values: list[bytes]) -> None:
+        """RFC 9112 §6.3: repeated lengths are fine when they agree."""
+        lengths = {piece.strip(b" \t") for value in values for piece in value.split(b",")}
+        length = lengths.pop()
+        if lengths or not length.isdigit() or len(length) > 19:
+            self.fault = f"the server sent an invalid Content-Length: {b', '.join(values)[:100]!r}"
+        else:
+            self.length = int(length)
+
+
+def _parse_head(lines: list[bytes], block: bytes | None) -> _FramedHead:
+    """Parse a head's lines; `block`, its bytes, is remembered when it may come again."""
+    line = lines[0]
+    version, status, reason = _status_lines.get(line) or _parse_status_line(line)
+    fields: list[Field] = []
+    head = ResponseHead(status, reason, version, fields)
+    lengths: list[bytes] = []
+    transfer: list[bytes] = []
+    connection = b""
+    for line in lines[1:]:
+        field, meaning = _field_lines.get(line) or _parse_field_line(line)
+        fields.append(field)
+        if meaning:
+            if meaning == _LENGTH:
+                lengths.append(field[1])
+            elif meaning == _TRANSFER:
+                transfer.append(field[1])
+            elif meaning == _CONNECTION:
+                connection += b"," + field[1].lower()
+            elif meaning == _CODED:
+                head.coded = True
+            else:
+                head.sets_cookies = True
+    if len(fields) > MAX_FIELDS:
+        raise RemoteProtocolError(f"the server sent more than {MAX_FIELDS} header fields")
+    framed = _FramedHead(head, lengths, transfer, connection)
+    if block is not None and len(block) <= _MAX_CACHED_HEAD and not head.sets_cookies:
+        if len(_heads) >= _MAX_CACHED_HEADS:
+            _heads.clear()
+        _heads[block] = framed
+    return framed
 
 
 class ResponseParser:
@@ -161,6 +227,7 @@ class ResponseParser:
         "_scanned",
         "_state",
         "_trailers",
+        "done",
         "keep_alive",
         "started",
         "total",
@@ -175,8 +242,9 @@ class ResponseParser:
         self._overhead = 0
         self._informational = 0
         self._trailers: list[Field] = []
-        self.keep_alive = True
-        self.started = False
+        self.done = True  # no response is being received
+        self.keep_alive = True  # as far as the last head told
+        self.started = False  # whether any byte of the response has come
         self.total: int | None = None
 
     def expect(self, method: str) -> None:
@@ -186,13 +254,8 @@ class ResponseParser:
         self._method = method
         self._state = self._head
         self._informational = 0
+        self.done = self.started = False
         self.keep_alive = True
-        self.started = False
-
-    @property
-    def done(self) -> bool:
-        """The response is complete."""
-        return self._state == self._excess
 
     @property
     def excess(self) -> bytes:
@@ -215,6 +278,7 @@ class ResponseParser:
         self.keep_alive = False
         if state == self._until_close:
             self._state = self._excess
+            self.done = True
             return [END]
         if state == self._head:
             if self.started:
@@ -236,12 +300,23 @@ class ResponseParser:
         if not buffer:
             end = data.find(b"\r\n\r\n", position)
             if 0 <= end <= position + MAX_HEAD:
-                try:
-                    return self._take_head(data[position:end].split(b"\r\n"), end + 4, events)
-                except _IrregularHead:
-                    pass
+                block = data[position:end]
+                known = _heads.get(block)
+                if known is None:
+                    try:
+                        known = _parse_head(block.split(b"\r\n"), block)
+                    except _IrregularHead:
+                        return self._buffered_head(data, position, events)
+                events.append(known.head)
+                self._frame(known, events)
+                return end + 4
+        return self._buffered_head(data, position, events)
+
+    def _buffered_head(self, data: bytes, position: int, events: list[Event]) -> int:
+        """Take a head that came in pieces, or that has irregular lines."""
+        buffer = self._buffer
         buffered = len(buffer)
-        buffer += data[position:] if position else data
+        buffer += data[position:]
         complete = _HEAD_END.search(buffer, max(self._scanned - 3, 0))
         if complete is None or complete.end() > MAX_HEAD:
             self._check_incomplete(buffer)
@@ -249,12 +324,14 @@ class ResponseParser:
         head = bytes(buffer)
         buffer.clear()
         self._scanned = 0
+        size = complete.end()
         try:
-            lines, size = head[: complete.start()].split(b"\r\n"), complete.end()
-            self._take_head(lines, size, events)
+            framed = _parse_head(head[: complete.start()].split(b"\r\n"), None)
         except _IrregularHead:
             lines, size = _regular_lines(head)
-            self._take_head(lines, size, events)
+            framed = _parse_head(lines, None)
+        events.append(framed.head)
+        self._frame(framed, events)
         return position + size - buffered
 
     def _check_incomplete(self, buffer: bytearray) -> None:
@@ -264,87 +341,45 @@ class ResponseParser:
             raise RemoteProtocolError(f"the server sent a head of more than {MAX_HEAD} bytes")
         self._scanned = len(buffer)
 
-    def _take_head(self, lines: list[bytes], end: int, events: list[Event]) -> int:
-        """Parse a head, choose the state for what follows; return where that begins."""
-        line = lines[0]
-        version, status, reason = _status_lines.get(line) or _parse_status_line(line)
-        fields: list[Field] = []
-        head = ResponseHead(status, reason, version, fields)
-        lengths: list[bytes] | None = None
-        transfer: list[bytes] | None = None
-        connection = b""
-        for line in lines[1:]:
-            field, meaning = _field_lines.get(line) or _parse_field_line(line)
-            fields.append(field)
-            if meaning:
-                if meaning == _LENGTH:
-                    lengths = [field[1]] if lengths is None else [*lengths, field[1]]
-                elif meaning == _TRANSFER:
-                    transfer = [field[1]] if transfer is None else [*transfer, field[1]]
-                elif meaning == _CONNECTION:
-                    connection += b"," + field[1].lower()
-                elif meaning == _CODED:
-                    head.coded = True
-                else:
-                    head.sets_cookies = True
-        if len(fields) > MAX_FIELDS:
-            raise RemoteProtocolError(f"the server sent more than {MAX_FIELDS} header fields")
-        if connection or version != "HTTP/1.1":
-            self._persist(version, connection)
-        events.append(head)
-        self._choose(status, lengths, transfer, events)
-        if transfer is not None and version != "HTTP/1.1":
-            self.keep_alive = False  # RFC 9112 §6.1: the framing is faulty, so close after the message
-        return end
-
-    def _persist(self, version: str, connection: bytes) -> None:
-        """RFC 9112 §9.3: whether the connection outlives this response."""
-        options = {option.strip(b" \t") for option in connection.split(b",")}
-        self.keep_alive = b"close" not in options and (version == "HTTP/1.1" or b"keep-alive" in options)
-
-    def _choose(
-        self, status: int, lengths: list[bytes] | None, transfer: list[bytes] | None, events: list[Event]
-    ) -> None:
-        """RFC 9112 §6.3: how long the body is, case by case."""
-        self.total = None
-        if status < 200 and status != 101:
-            self._informational += 1
-            if self._informational > MAX_INFORMATIONAL:
-                raise RemoteProtocolError(
-                    f"the server sent more than {MAX_INFORMATIONAL} informational responses"
-                )
-            self.keep_alive = True
-        elif status == 101 or (self._method == "CONNECT" and status < 300):
+    def _frame(self, framed: _FramedHead, events: list[Event]) -> None:
+        """RFC 9112 §6.3: choose the state for what follows a head, case by case."""
+        status = framed.head.status
+        self.keep_alive = framed.keep_alive
+        if status < 200:
+            self._frame_interim(status)
+        elif self._method == "CONNECT" and status < 300:
             self._state = self._tunnel
             self.keep_alive = False
-        elif self._method == "HEAD" or status in (204, 304):
+        elif self._method == "HEAD" or status == 204 or status == 304:
             self._finish(events)
-        elif transfer is not None:
-            if lengths is not None:
-                raise RemoteProtocolError("the server sent both Content-Length and Transfer-Encoding")
-            if b",".join(transfer).strip(b" \t").lower() != b"chunked":
-                raise RemoteProtocolError(
-                    f"the server used a transfer coding that was not offered: {transfer[0][:100]!r}"
-                )
+        elif framed.length is not None:
+            self.total = self._remaining = framed.length
+            if framed.length:
+                self._state = self._length
+            else:
+                self._finish(events)
+        elif framed.fault is not None:
+            raise RemoteProtocolError(framed.fault)
+        elif framed.chunked:
             self._trailers = []
             self._overhead = 0
             self._state = self._chunk_size
-        elif lengths is not None:
-            value = lengths[0]
-            self.total = self._remaining = (
-                int(value)
-                if len(lengths) == 1 and len(value) < 19 and value.isdigit()
-                else _content_length(lengths)
-            )
-            self._state = self._length
-            if not self._remaining:
-                self._finish(events)
         else:
             self.keep_alive = False
             self._state = self._until_close
 
+    def _frame_interim(self, status: int) -> None:
+        if status == 101:
+            self._state = self._tunnel
+            self.keep_alive = False
+            return
+        self._informational += 1
+        if self._informational > MAX_INFORMATIONAL:
+            raise RemoteProtocolError(f"the server sent more than {MAX_INFORMATIONAL} informational responses")
+
     def _finish(self, events: list[Event], end: End = END) -> None:
         self._state = self._excess
+        self.done = True
         events.append(end)
 
     def _length(self, data: bytes, position: int, events: list[Event]) -> int:

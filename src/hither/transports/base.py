@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from .._request import Request
     from .._response import Response
 
@@ -13,17 +15,20 @@ class BaseTransport:
     """Answers the requests of a `Client`. It may be called from many threads at once.
 
     `handle_request` returns a response for any status and raises an `HTTPError` only when there is no
-    response; it does not follow redirects, and leaves the request as it is. `close` is called once, with the client.
+    response; it does not follow redirects. `request.deadline`, when it is set, says how long the call may take;
+    nothing interrupts a transport that does not look at it. `close` is called once, with the client.
     """
 
     def handle_request(self, request: Request) -> Response:
         """Return the response to a request; its content may be a stream."""
-        raise NotImplementedError(f"{type(self).__name__} has no handle_request: it is not for the sync client")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no handle_request: it is not for the sync client"
+        )
 
     def close(self) -> None:
         """Let go of what the transport holds."""
 
-    def __enter__(self) -> BaseTransport:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -35,12 +40,14 @@ class AsyncBaseTransport:
 
     async def handle_async_request(self, request: Request) -> Response:
         """Return the response to a request; its content may be a stream."""
-        raise NotImplementedError(f"{type(self).__name__} has no handle_async_request: it is not for AsyncClient")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no handle_async_request: it is not for AsyncClient"
+        )
 
     async def aclose(self) -> None:
         """Let go of what the transport holds."""
 
-    async def __aenter__(self) -> AsyncBaseTransport:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import httpx
+
+from ._httpx_family import classes
+
+Sync, Async = classes(httpx)

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import httpx2
+
+from ._httpx_family import classes
+
+Sync, Async = classes(httpx2)

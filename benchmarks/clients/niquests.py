@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import niquests
+
+
+class Sync:
+    def __init__(self, authority: str | None, connections: int) -> None:
+        self._session = niquests.Session(pool_maxsize=connections)
+        self._session.verify = authority or True
+        self.close = self._session.close
+
+    def get(self, url: str) -> bytes:
+        return self._session.get(url).content
+
+    def download(self, url: str) -> int:
+        with self._session.get(url, stream=True) as response:
+            return sum(len(piece) for piece in response.iter_content(65536))
+
+    def upload(self, url: str, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return self._session.post(url, data=file).content
+
+    def multipart(self, url: str, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return self._session.post(url, files={"file": file}).content
+
+
+class Async:
+    def __init__(self, authority: str | None, connections: int) -> None:
+        self._session = niquests.AsyncSession(pool_maxsize=connections)
+        self._session.verify = authority or True
+        self.close = self._session.close
+
+    async def get(self, url: str) -> bytes:
+        return (await self._session.get(url)).content
+
+    async def download(self, url: str) -> int:
+        size = 0
+        response = await self._session.get(url, stream=True)
+        async for piece in await response.iter_content(65536):
+            size += len(piece)
+        return size
+
+    async def upload(self, url: str, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return (await self._session.post(url, data=file)).content
+
+    async def multipart(self, url: str, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return (await self._session.post(url, files={"file": file})).content
