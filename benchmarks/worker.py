@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 
+NOT_OFFERED = "not offered"  # by the library: no such client, or no such method
+
+
 class Wrong(Exception):
-    """The library gave another answer than the server's."""
+    """The library cannot do it, or gave another answer than the server's."""
 
 
 def run(work: dict[str, Any]) -> dict[str, Any]:
@@ -185,16 +188,17 @@ async def _run_clients(module: Any, work: dict[str, Any]) -> dict[str, Any]:
 
 
 def _client_class(module: Any, work: dict[str, Any]) -> type:
-    name = "Sync" if work["runner"] in ("sync", "threads") else "Async"
-    found: type = getattr(module, name)
+    found: type | None = getattr(module, "Sync" if work["runner"] in ("sync", "threads") else "Async", None)
+    if found is None or (work["kind"] != "client" and not hasattr(found, work["kind"])):
+        raise Wrong(NOT_OFFERED)
     return found
 
 
 def main() -> None:
     try:
         answer = run(json.loads(sys.argv[1]))
-    except (AttributeError, ImportError, Wrong) as error:
-        answer = {"error": str(error)}
+    except Exception as error:
+        answer = {"error": str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)
 
 

@@ -178,6 +178,20 @@ class TestInvariant1NoSlotLostNoWaiterAsleepNoLateBytes:
                     await client.get(server.url("/?fails"))
                 await is_sound(client, server.url())
 
+    async def test_answered_before_the_upload_was_whole(self, face, raw):
+        """The rest of the body was never sent, so the next request would be taken for it."""
+
+        def script(connection: Connection) -> None:
+            connection.head()
+            connection.send(response(b"enough", status="401 Unauthorized"))
+            connection.until_closed()
+
+        with raw(script, answers) as server:
+            async with face.client(limits=ONE, timeout=FIRM) as client:
+                answered = await client.post(server.url(), content=[bytes(65536)] * 400)
+                assert answered.text == "enough"
+                await is_sound(client, server.url())
+
     async def test_failed_to_connect(self, face, raw):
         with raw(until_closed) as gone:
             pass

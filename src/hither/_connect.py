@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Sequence
 
-    from ._options import Deadline
+    from ._options import Deadline, Timeout
     from ._resolve import Address, Names
     from ._tls import TLSSettings
     from .net.base import Runtime, Stream
@@ -73,13 +73,12 @@ class Connector:
         self._tls = tls
 
     async def connect(
-        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline
+        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline | Timeout
     ) -> HTTP1Connection:
         """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds."""
-        seconds = deadline.timeout.connect
         stage = "resolving the name"
         try:
-            until = _Until(deadline.within(seconds))
+            until = _Until(deadline.connect)
             started = monotonic()
             addresses = await self._addresses(origin, until)
             resolved = monotonic()
@@ -94,7 +93,8 @@ class Connector:
                 stream, tls = await self._secure(stream, sni or origin[1], until)
                 secured = monotonic()
         except TimeoutError:
-            raise deadline.expired(ConnectTimeout, f"{stage} ({origin[1]}:{origin[2]})", seconds) from None
+            what = f"{stage} ({origin[1]}:{origin[2]})"
+            raise deadline.expired(ConnectTimeout, "connect", what) from None
         return HTTP1Connection(stream, (peer, tls, (resolved - started, connected - resolved, secured - connected)))
 
     async def _addresses(self, origin: tuple[str, str, int], until: _Until) -> list[Address]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._decoding import supported_encodings
 from ._errors import HTTPError, TooManyRedirects
 from ._headers import Headers
-from ._options import RequestOptions, Timeout, unknown_options
+from ._options import Deadline, RequestOptions, Timeout, unknown_options
 from ._query import QueryParams
 from ._request import DefaultFields, Request
 from ._response import Response
@@ -187,10 +187,11 @@ class Engine:
         if self.closed:
             raise RuntimeError("the client is closed: make a new one")
         started = monotonic()
-        deadline = settings.timeout.deadline(started)
+        timeout = settings.timeout
+        deadline = timeout if timeout.total is None else Deadline(timeout, started)
         history: list[Response] | None = None
         auth = None
-        if settings.auth is not None or self.netrc is not None or request.url.userinfo:
+        if settings.auth is not None or self.netrc is not None or request._url.userinfo:
             auth = await self._begin_auth(request, settings)
             if auth is not None:
                 request = auth.request

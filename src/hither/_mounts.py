@@ -71,7 +71,7 @@ def _ascii(host: str) -> str:
 
 
 class Mounts:
-    """Transports by pattern, the most telling first; `default` serves the rest, and what None is mounted for."""
+    """Transports by pattern, the most telling first; `default` serves the rest, and where None is."""
 
     __slots__ = ("_default", "_mounts")
 

@@ -18,17 +18,19 @@ from ._errors import (
 )
 from ._pool import Pool, Waiter
 from ._resolve import Names
-from ._response import Marks, Response
+from ._response import Response
+from .connection.http1 import ANSWERED
 
 if TYPE_CHECKING:
     from ._connect import SocketSettings
-    from ._options import Deadline, Limits
+    from ._options import Deadline, Limits, Timeout
     from ._pool import Lease
     from ._request import Request
     from ._tls import TLSSettings
     from .connection.http1 import HTTP1Connection
     from .net.base import Runtime
-    from .protocol.events import ResponseHead
+
+_SCHEMES = frozenset({"http", "https"})
 
 # RFC 9110 §9.2.2: what may be sent again when nobody knows whether it was acted on.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
@@ -68,40 +70,48 @@ class Network:
         for lease in self.pool.abandon(self._runtime.lock()):
             lease.connection.abandon()
 
-    async def send(self, request: Request, deadline: Deadline, started: float) -> Response:
+    async def send(self, request: Request, deadline: Deadline | Timeout, started: float) -> Response:
         """Exchange a request for a response, whose content may still be on its way."""
-        url = request.url
-        origin = url.key
-        if origin[0] not in ("http", "https"):
+        url = request._url
+        key: Any = url.key
+        body = request.body
+        if url.scheme not in _SCHEMES:
             raise _unsupported(request)
-        sni = None if request._extensions is None else request._extensions.get("sni_hostname")
+        if request._extensions is not None and "sni_hostname" in request._extensions:
+            key = (key, request._extensions["sni_hostname"])
+        if body is not None and not isinstance(body, bytes):
+            body.rewind()
         fields = request.encode_fields()
-        key = origin if sni is None else (origin, sni)
-        marks = Marks(started)
         lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):
             lease = await self._wait(lease, deadline)
-        marks.leased = monotonic()
+        marks = [started, monotonic(), started, started]
         keep = False
         try:
             connection: HTTP1Connection = lease.connection
-            if connection is not None and connection.is_stale():
-                connection.close()
-                connection = lease.connection = None
-            if connection is None:
-                connection = lease.connection = await self._connector.connect(origin, sni, deadline)
+            if connection is None or connection.is_stale():
+                connection = await self._connect(lease, key, deadline)
             try:
-                head = await connection.exchange(
-                    request.method, url.target, fields, request.body, deadline, marks
-                )
+                head = await connection.exchange(request.method, url.target, fields, body, deadline, marks)
             except (ReadError, WriteError, RemoteProtocolError):
                 if connection.fresh or connection.answered or not _replayable(request):
                     raise
-                connection = await self._replace(lease, origin, sni, deadline)
-                head = await connection.exchange(
-                    request.method, url.target, fields, request.body, deadline, marks
-                )
-            response, keep = self._respond(request, head, connection, lease, deadline, marks)
+                connection = await self._connect(lease, key, deadline)
+                head = await connection.exchange(request.method, url.target, fields, body, deadline, marks)
+            response = Response.received(request, head, marks, connection.info)
+            if connection.fresh:
+                connection.fresh = False
+                response._fresh = True
+            if connection.hints is not None:
+                response._hints, connection.hints = connection.hints, None
+            content = connection.take_complete()
+            if content is None:
+                keep = True
+                response._source = Exchange(lease, deadline)
+            else:
+                response._arrive(content)
+                if connection.trailers is not None:
+                    response._trailers, connection.trailers = connection.trailers, None
         except HTTPError as error:
             error.attach(request)
             raise
@@ -109,13 +119,13 @@ class Network:
             # The one place where a lease ends that did not become a response's.
             if not keep:
                 connection = lease.connection
-                lease.release(marks.answered, reusable=connection is not None and connection.reusable)
+                self.pool.release(lease, marks[ANSWERED], connection is not None and connection.reusable)
         return response
 
-    async def _wait(self, waiter: Waiter, deadline: Deadline) -> Lease:
+    async def _wait(self, waiter: Waiter, deadline: Deadline | Timeout) -> Lease:
         """Wait in line. The time limit starts anew whenever a connection comes free for anyone."""
         pool = self.pool
-        limit = deadline.timeout.pool
+        limit = deadline.pool
         since = monotonic()
         try:
             while True:
@@ -127,46 +137,22 @@ class Network:
         except BaseException as error:
             pool.cancel(waiter)
             if isinstance(error, TimeoutError):
-                raise deadline.expired(PoolTimeout, "waiting for a connection of the pool", limit) from None
+                raise deadline.expired(PoolTimeout, "pool", "waiting for a connection of the pool") from None
             raise
 
-    async def _replace(
-        self, lease: Lease, origin: tuple[str, str, int], sni: str | None, deadline: Deadline
-    ) -> HTTP1Connection:
-        """Open a connection in the place of one that the server closed before it saw the request."""
-        lease.connection.close()
-        lease.connection = None
-        lease.connection = await self._connector.connect(origin, sni, deadline)
-        connection: HTTP1Connection = lease.connection
+    async def _connect(self, lease: Lease, key: Any, deadline: Deadline | Timeout) -> HTTP1Connection:
+        """Open a connection, in the place of one that the server closed if there was one."""
+        if lease.connection is not None:
+            lease.connection.close()
+            lease.connection = None
+        origin, sni = key if len(key) == 2 else (key, None)
+        connection = await self._connector.connect(origin, sni, deadline)
+        lease.connection = connection
         return connection
-
-    def _respond(
-        self,
-        request: Request,
-        head: ResponseHead,
-        connection: HTTP1Connection,
-        lease: Lease,
-        deadline: Deadline,
-        marks: Marks,
-    ) -> tuple[Response, bool]:
-        """Make the response; the lease goes along while there is content to read."""
-        response = Response.received(request, head, marks)
-        if connection.fresh:
-            response._fresh = True
-            connection.fresh = False
-        response._connection = connection.info
-        if connection.hints is not None:
-            response._hints = connection.hints
-        content = connection.take_complete()
-        if content is None:
-            response._source = Exchange(lease, deadline)
-            return response, True
-        response._arrive(content, connection.trailers)
-        return response, False
 
 
 def _replayable(request: Request) -> bool:
-    """Design invariant: once more on a fresh connection, when the method is idempotent and the body is there."""
+    """RFC 9112 §9.3.1: once more on a fresh connection, when the method is idempotent and the body is there."""
     if request.method not in _IDEMPOTENT:
         return False
     body = request.body
@@ -189,7 +175,7 @@ class Exchange:
 
     __slots__ = ("_deadline", "_lease", "trailers")
 
-    def __init__(self, lease: Lease, deadline: Deadline) -> None:
+    def __init__(self, lease: Lease, deadline: Deadline | Timeout) -> None:
         self._lease: Lease | None = lease
         self._deadline = deadline
         self.trailers: list[tuple[bytes, bytes]] | None = None
@@ -205,7 +191,7 @@ class Exchange:
             self.close()
             raise
         if not data:
-            self.trailers = connection.trailers
+            self.trailers, connection.trailers = connection.trailers, None
             self.close()
         return data
 
@@ -213,7 +199,7 @@ class Exchange:
         """Give the lease back: with a connection that is read to the end, or one that must be closed."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.release(monotonic(), reusable=lease.connection.reusable)
+            lease.release(reusable=lease.connection.reusable)
 
     async def aclose(self) -> None:
         self.close()

@@ -50,7 +50,7 @@ class Timeout:
     30
     """
 
-    __slots__ = ("_endless", "connect", "pool", "read", "total", "write")
+    __slots__ = ("connect", "pool", "read", "total", "write")
 
     connect: float | None
     read: float | None
@@ -75,7 +75,6 @@ class Timeout:
         if total is None and isinstance(timeout, Timeout):
             total = timeout.total
         object.__setattr__(self, "total", _seconds("total", total))
-        object.__setattr__(self, "_endless", Deadline(self, None) if total is None else None)
 
     @staticmethod
     def _base(timeout: Any) -> dict[str, Any]:
@@ -96,9 +95,13 @@ class Timeout:
         """Make a `Timeout` of what `timeout=` takes: a number, a tuple, `None` or a `Timeout`."""
         return value if isinstance(value, Timeout) else cls(value)
 
-    def deadline(self, start: float) -> Deadline:
-        """Start the clock of a call that began at `start` (`time.monotonic()`)."""
-        return self._endless or Deadline(self, start + (self.total or 0))
+    def within(self, seconds: float | None) -> float | None:
+        """Return how long a wait of at most `seconds` may take: that long, as no `Deadline` cuts it short."""
+        return seconds
+
+    def expired(self, kind: type[TimeoutException], phase: str, what: str) -> TimeoutException:
+        """Return the error for a phase that took too long."""
+        return kind(f"timed out after timeout.{phase} = {getattr(self, phase)} s while {what}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Timeout does not change: make a new one")
@@ -136,30 +139,50 @@ def _seconds(name: str, value: Any) -> float | None:
 
 
 class Deadline:
-    """The clock of one call: the phases' timeouts, cut short by the end of the whole."""
+    """The clock of one call with `Timeout.total`: the phases' timeouts, cut short by the end of the whole.
 
-    __slots__ = ("at", "timeout")
+    Without a total the `Timeout` itself is used in its place. Each limit raises `TimeoutError` when the whole is
+    over already.
+    """
 
-    def __init__(self, timeout: Timeout, at: float | None) -> None:
-        self.timeout = timeout
-        self.at = at
+    __slots__ = ("_at", "_timeout")
+
+    def __init__(self, timeout: Timeout, start: float) -> None:
+        self._timeout = timeout
+        self._at = start + (timeout.total or 0)
 
     def within(self, seconds: float | None) -> float | None:
-        """Return how long a wait of at most `seconds` may take; `TimeoutError` when the whole is over."""
-        if self.at is None:
-            return seconds
-        left = self.at - monotonic()
+        """Return how long a wait of at most `seconds` may take."""
+        left = self._at - monotonic()
         if left <= 0:
             raise TimeoutError
         return left if seconds is None or left < seconds else seconds
 
-    def expired(self, kind: type[TimeoutException], what: str, seconds: float | None) -> TimeoutException:
-        """Return the error for a wait that took too long."""
-        if self.at is not None and monotonic() >= self.at - 0.001:
-            return TotalTimeout(
-                f"the call took longer than timeout.total = {self.timeout.total} s, while {what}"
-            )
-        return kind(f"timed out after {seconds} s while {what}")
+    @property
+    def connect(self) -> float | None:
+        """Seconds to open a connection."""
+        return self.within(self._timeout.connect)
+
+    @property
+    def read(self) -> float | None:
+        """Seconds to wait for bytes."""
+        return self.within(self._timeout.read)
+
+    @property
+    def write(self) -> float | None:
+        """Seconds to wait for bytes to be taken."""
+        return self.within(self._timeout.write)
+
+    @property
+    def pool(self) -> float | None:
+        """Seconds without a connection coming free, not cut short."""
+        return self._timeout.pool
+
+    def expired(self, kind: type[TimeoutException], phase: str, what: str) -> TimeoutException:
+        """Return the error for a phase that took too long."""
+        if monotonic() < self._at - 0.001:
+            return self._timeout.expired(kind, phase, what)
+        return TotalTimeout(f"the call took longer than timeout.total = {self._timeout.total} s, while {what}")
 
 
 class Limits:

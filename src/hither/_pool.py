@@ -39,9 +39,9 @@ class Lease:
         self.connection: Any = None
         self.idle_since = 0.0
 
-    def release(self, now: float, *, reusable: bool) -> None:
+    def release(self, *, reusable: bool) -> None:
         """Give the lease back, once; unless the connection is reusable it is closed."""
-        self._pool.release(self, now, reusable=reusable)
+        self._pool.release(self, monotonic(), reusable)
 
 
 class Waiter:
@@ -116,17 +116,21 @@ class Pool:
         _close(doomed)
         return answer
 
-    def release(self, lease: Lease, now: float, *, reusable: bool) -> None:
+    def release(self, lease: Lease, now: float, reusable: bool) -> None:
         """Take a lease back: to the next in line, to the idle ones, or to its end."""
+        origin = lease._origin
         doomed: list[Lease] = []
         with self._lock:
-            origin = lease._origin
-            if reusable and not self._line and not origin.line and not origin.gone:
-                self._keep(lease, now, doomed)
+            if reusable and not (self._line or origin.line or origin.gone):
+                lease.idle_since = now
+                origin.idle.append(lease)
+                self._idle[lease] = None
+                if now < self._next_expiry and len(self._idle) <= self._most_idle:
+                    return
+                self._expire(doomed, now)
             else:
                 self._pass_on(lease, reusable, doomed)
-        if doomed:
-            _close(doomed)
+        _close(doomed)
 
     def cancel(self, waiter: Waiter) -> None:
         """Leave the line; what was given in the meantime goes to the next."""
@@ -181,14 +185,6 @@ class Pool:
         self._queue(origin)
         return waiter
 
-    def _keep(self, lease: Lease, now: float, doomed: list[Lease]) -> None:
-        """Put a lease among the idle ones."""
-        lease.idle_since = now
-        lease._origin.idle.append(lease)
-        self._idle[lease] = None
-        if now >= self._next_expiry or len(self._idle) > self._most_idle:
-            self._expire(doomed, now)
-
     def _pass_on(self, lease: Lease, reusable: bool, doomed: list[Lease]) -> None:
         """Give a lease, or the room it leaves, to who has waited longest."""
         origin = lease._origin
@@ -200,7 +196,10 @@ class Pool:
             heir = origin.first()
             first = self._next(heir)
             if first is None:
-                self._keep(lease, now, doomed)
+                lease.idle_since = now
+                origin.idle.append(lease)
+                self._idle[lease] = None
+                self._expire(doomed, now)
                 return
             if first is heir:
                 self.progress = now

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ._options import CookieTypes, HeaderTypes, ParamTypes
 
+_NO_CONTENT = [(b"Content-Length", b"0")]
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -43,9 +44,17 @@ class Request:
     ('application/json', b'{"a":1}')
     """
 
-    __slots__ = ("_cookie", "_defaults", "_extensions", "_extra", "_headers", "_url", "body", "deadline", "method", "settings")
+    method: str
+    body: bytes | Body | None = None
+    settings: Any = None  # of the call, as `Client.build_request` was told them
+    deadline: Any = None  # of the call under way, for a transport
 
-    body: bytes | Body | None
+    _url: URL
+    _defaults: DefaultFields
+    _headers: Headers | None = None  # all fields, once somebody asked for them
+    _extra: list[tuple[bytes, bytes]] | None = None  # until then, those beside the defaults
+    _cookie: bytes | None = None  # what the client's jar added
+    _extensions: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -61,7 +70,9 @@ class Request:
         json: Any = None,
         extensions: Mapping[str, Any] | None = None,
     ) -> None:
-        self._start(method, merge_params(parse_url(url), params), _NO_DEFAULTS)
+        self.method = method
+        self._url = merge_params(parse_url(url), params)
+        self._defaults = _NO_DEFAULTS
         if extensions:
             self.extensions = dict(extensions)
         self.fill(headers, content, data, files, json)
@@ -76,22 +87,12 @@ class Request:
     def plain(cls, method: str, url: URL, defaults: DefaultFields) -> Request:
         """Make a request without options, the short way."""
         self = cls.__new__(cls)
-        self._start(method, url, defaults)
-        if method in _BODY_METHODS:
-            self._extra = [(b"Content-Length", b"0")]
-        return self
-
-    def _start(self, method: str, url: URL, defaults: DefaultFields) -> None:
         self.method = method
         self._url = url
         self._defaults = defaults
-        self._headers: Headers | None = None
-        self._extra: list[tuple[bytes, bytes]] | None = None
-        self._cookie: bytes | None = None
-        self.body = None
-        self._extensions: dict[str, Any] | None = None
-        self.settings: Any = None  # of the call, as `Client.build_request` was told them
-        self.deadline: Any = None  # of the call under way, for a transport
+        if method in _BODY_METHODS:
+            self._extra = _NO_CONTENT
+        return self
 
     def fill(
         self,
@@ -237,7 +238,9 @@ class Request:
         if self._has_jar_cookie(headers):
             del headers["cookie"]  # the jar is asked again for the new URL
         new = Request.__new__(Request)
-        new._start(method, url, self._defaults)
+        new.method = method
+        new._url = url
+        new._defaults = self._defaults
         new._headers = headers
         new.body = body
         if self._extensions is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ._body import encode_body
+from ._body import IterableBody, encode_body
 from ._decoding import make_decoder
 from ._errors import (
     HTTPError,
@@ -50,26 +50,18 @@ class Timings:
 
     __slots__ = ("body", "connect", "first_byte", "pool", "resolve", "send", "tls", "total")
 
-    def __init__(self, marks: Marks, opened: tuple[float, float, float], ended: float | None) -> None:
+    def __init__(self, marks: list[float], opened: tuple[float, float, float], ended: float | None) -> None:
         self.resolve, self.connect, self.tls = opened
-        self.pool = marks.leased - marks.started
-        self.send = max(marks.sent - marks.leased - sum(opened), 0.0)
-        self.first_byte = marks.answered - marks.sent
-        self.body = None if ended is None else ended - marks.answered
-        self.total = (marks.answered if ended is None else ended) - marks.started
+        started, leased, sent, answered = marks
+        self.pool = leased - started
+        self.send = max(sent - leased - sum(opened), 0.0)
+        self.first_byte = answered - sent
+        self.body = None if ended is None else ended - answered
+        self.total = (answered if ended is None else ended) - started
 
     def __repr__(self) -> str:
         phases = ", ".join(f"{name}={getattr(self, name)!r:.8}" for name in self.__slots__)
         return f"Timings({phases})"
-
-
-class Marks:
-    """When the steps of an exchange happened, by `time.monotonic()`."""
-
-    __slots__ = ("answered", "leased", "sent", "started")
-
-    def __init__(self, started: float) -> None:
-        self.started = self.leased = self.sent = self.answered = started
 
 
 class Response:
@@ -89,8 +81,8 @@ class Response:
     attempts = 1
     from_cache = False
     num_bytes_downloaded = 0
-    is_closed = False
-    is_stream_consumed = False
+    _closed = False
+    _begun = False  # the content is being handed out piece by piece
     json_loads: Callable[[Any], Any] | None = None
     max_bytes: int | None = None
 
@@ -104,7 +96,7 @@ class Response:
     _decoder: Decoder | None = None
     _decoded = 0
     _encoding: str | None = None
-    _marks: Marks | None = None
+    _marks: list[float] | None = None
     _ended: float | None = None
     _connection: Any = None
     _fresh = False  # the connection was opened for this exchange
@@ -152,13 +144,18 @@ class Response:
                 self.read()
 
     @classmethod
-    def received(cls, request: Request, head: ResponseHead, marks: Marks) -> Response:
-        """Make a response of a head that came over a connection."""
+    def received(cls, request: Request, head: ResponseHead, marks: list[float], connection: Any) -> Response:
+        """Make a response of a head that came over a connection.
+
+        `marks` are the moments when the exchange started, and the connection was there, the request sent and the
+        head received.
+        """
         self = cls.__new__(cls)
         self.status_code = head.status
         self._request = request
         self._head = head
         self._marks = marks
+        self._connection = connection
         if head.coded:
             self._coded = True
         if head.sets_cookies:
@@ -359,6 +356,16 @@ class Response:
 
         return loads(self.content, **options)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the content was read to its end, or given up."""
+        return self._closed or self._ended is not None
+
+    @property
+    def is_stream_consumed(self) -> bool:
+        """Whether the content was read, or began to be handed out piece by piece."""
+        return self._begun or self._ended is not None
+
     # Reading, once for both faces
 
     def _attach(self, error: HTTPError) -> None:
@@ -369,7 +376,7 @@ class Response:
         """Return the next bytes as they came; b"" at the end."""
         source = self._source
         if source is None:
-            if self.is_closed and self._ended is None:
+            if self._closed and self._ended is None:
                 raise StreamClosed("the response was closed before it was read", request=self._request)
             return b""
         data = await source.read_chunk()
@@ -384,20 +391,15 @@ class Response:
         self._source = None
         self._trailers = trailers
         self._ended = monotonic()
-        self.is_closed = self.is_stream_consumed = True
 
-    def _arrive(self, data: bytes, trailers: list[tuple[bytes, bytes]] | None) -> None:
+    def _arrive(self, data: bytes) -> None:
         """Take the whole content, which came together with the head."""
-        self.num_bytes_downloaded = len(data)
         if self._coded:
             self._source = _BodySource(data)
-            self._trailers = trailers
             return
         self._content = data
+        self.num_bytes_downloaded = len(data)
         self._ended = monotonic()
-        self.is_closed = self.is_stream_consumed = True
-        if trailers:
-            self._trailers = trailers
 
     async def _piece(self) -> bytes:
         """Return the next decoded bytes, at most 64 KiB of them; b"" at the end."""
@@ -463,7 +465,7 @@ class Response:
             raise StreamConsumed("the content was streamed already and is not kept", request=self._request)
         if self.is_closed:
             raise StreamClosed("the response was closed before it was read", request=self._request)
-        self.is_stream_consumed = True
+        self._begun = True
 
     def _pieces(self, chunk_size: int | None) -> Callable[[], Any]:
         if self._content is not None:
@@ -476,6 +478,8 @@ class Response:
         return Reader(self, self._pieces(chunk_size))
 
     def _raw_reader(self, chunk_size: int | None) -> Reader[bytes]:
+        if self._content is not None and self._decoder is None:
+            return self._bytes_reader(chunk_size)
         self._begin()
         return Reader(self, self._chunk if chunk_size is None else Sized(self._chunk, chunk_size).following)
 
@@ -511,7 +515,7 @@ class Response:
     def close(self) -> None:
         """Close the response; a connection that is not read to the end is closed too."""
         source, self._source = self._source, None
-        self.is_closed = True
+        self._closed = True
         if source is not None:
             source.close()
 
@@ -548,7 +552,7 @@ class Response:
     async def aclose(self) -> None:
         """Close the response; a connection that is not read to the end is closed too."""
         source, self._source = self._source, None
-        self.is_closed = True
+        self._closed = True
         if source is not None:
             await source.aclose()
 
@@ -569,7 +573,7 @@ class Response:
 
 
 class _BodySource:
-    """A body that the maker of a response gave, as bytes or as an iterable."""
+    """A body that the maker of a response gave, as bytes or as an iterable, which is closed with the response."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -580,13 +584,30 @@ class _BodySource:
             self._body = None
             return body or b""
         piece: bytes = await body.read_chunk()
+        if not piece:
+            await self.aclose()
         return piece
 
     def close(self) -> None:
-        self._body = None
+        # An async generator cannot be closed from here; its event loop does that when nobody holds it any more.
+        for part in self._parts():
+            if hasattr(part, "close"):
+                part.close()
 
     async def aclose(self) -> None:
-        self._body = None
+        for part in self._parts():
+            if hasattr(part, "aclose"):
+                await part.aclose()
+            elif hasattr(part, "close"):
+                part.close()
+
+    def _parts(self) -> list[Any]:
+        """Return what is to be closed: the iterator, and what it came from."""
+        body, self._body = self._body, None
+        if not isinstance(body, IterableBody):
+            return []  # a file is its opener's to close
+        iterator, source = body._iterator, body._source
+        return [source] if iterator is None or iterator is source else [iterator, source]
 
 
 class _Once:

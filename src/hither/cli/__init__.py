@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hither._errors import HTTPError
@@ -20,11 +21,12 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; `argv` is `sys.argv[1:]` unless it is given.
 
-    >>> main(["--version"]) == 0
+    >>> main(["--version"]) == 0  # doctest: +ELLIPSIS
     hither ...
     True
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_what_is_closed()
     try:
         return _dispatch(arguments)
     except SystemExit as done:  # argparse, and signals that end a download
@@ -42,6 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"an argument is not text: {error}", USAGE)
     except OSError as error:  # files and sockets have their own errors: this is standard output
         return _fail(f"cannot write: {error.strerror or error}", WRITING)
+
+
+def _open_what_is_closed() -> None:
+    """Write to nowhere where the shell gave no place to write to (`>&-`)."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 # lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 # the same
 
 
 def _dispatch(arguments: list[str]) -> int:

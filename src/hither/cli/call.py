@@ -140,9 +140,15 @@ def _content(item: str) -> bytes:
     if not item.startswith("@"):
         return os.fsencode(item)
     if item == "@-":
-        return sys.stdin.buffer.read()
+        return _stdin()
     with _open(item[1:]) as file:
         return file.read()
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None:
+        raise CommandError("cannot read standard input: it is closed", READING)
+    return sys.stdin.buffer.read()
 
 
 def _check_json(content: bytes) -> None:
@@ -169,7 +175,7 @@ def _part(item: str, files: ExitStack) -> tuple[str, Any]:
         options[found[1]] = found[2]
     filename = options.get("filename", Path(path).name)
     if path == "-":
-        return name, (options.get("filename", "stdin"), sys.stdin.buffer.read(), options.get("type"))
+        return name, (options.get("filename", "stdin"), _stdin(), options.get("type"))
     return name, (filename, files.enter_context(_open(path)), options.get("type"))
 
 

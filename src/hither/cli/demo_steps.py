@@ -124,7 +124,7 @@ def _upload(tour: Tour) -> str:
 
     r = client.put("/upload", content=pieces())
     expect((r.json()["length"], r.json()["sha256"]), (len(PIECE) * PIECES, _digest(PIECE * PIECES)))
-    return f"{r.json()['length']:,} bytes in {PIECES} pieces, never whole in memory; same SHA-256 there"
+    return f"{r.json()['length']:,} bytes in {PIECES} pieces; the server has the same SHA-256"
 
 
 @step(

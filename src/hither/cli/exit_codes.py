@@ -40,7 +40,7 @@ MEANINGS = {
     0: "there was a response (whatever its status, without --fail)",
     FAILED: "any other failure",
     USAGE: "wrong options, or a request that HTTP does not allow",
-    BAD_URL: "the URL, or that of a redirect, is not valid",
+    BAD_URL: "the URL is not valid",
     NO_NAME: "the host's name has no address",
     NO_CONNECTION: "no connection could be opened",
     NOT_HTTP: "the server's answer is not HTTP, or breaks off",

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._body import Body
-    from .._options import Deadline
-    from .._response import Marks
+    from .._options import Deadline, Timeout
     from ..net.base import Stream
+
+SENT, ANSWERED = 2, 3  # where an exchange's marks hold these moments
 
 _CONTINUE_WAIT = 1.0  # seconds for a 100 Continue before the body goes out anyway; curl's default
 _ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; more is watched for an early answer
@@ -32,7 +33,7 @@ _ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; mo
 class HTTP1Connection:
     """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
 
-    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "trailers")
+    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "is_stale", "trailers")
 
     def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
         self._stream = stream
@@ -40,6 +41,7 @@ class HTTP1Connection:
         self._events: list[Event] = []  # of the response being read
         self._next = 0  # the first of them that is not taken yet
         self._sent_whole = True
+        self.is_stale = stream.is_readable  # of an idle connection: the server closed it, or spoke out of turn
         self.fresh = True  # no exchange was begun on it
         self.info = info  # the peer's address, the TLS session, and how long resolve, connect and tls took
         self.hints: list[list[Field]] | None = None
@@ -56,10 +58,6 @@ class HTTP1Connection:
         """At least one byte of the response has come."""
         return self._parser.started
 
-    def is_stale(self) -> bool:
-        """Tell of an idle connection whether the server closed it, or spoke out of turn."""
-        return self._stream.is_readable()
-
     def close(self) -> None:
         """Close at once."""
         self._stream.close()
@@ -70,46 +68,56 @@ class HTTP1Connection:
             self._stream.socket.close()
 
     async def exchange(
-        self, method: str, target: bytes, fields: bytes, body: bytes | Body | None, deadline: Deadline, marks: Marks
+        self, method: str, target: bytes, fields: bytes, body: bytes | Body | None, deadline: Deadline | Timeout, marks: list[float]
     ) -> ResponseHead:
-        """Send a request and return the head of its final response; `read_chunk` returns the rest."""
+        """Send a request and return the head of its final response; `read_chunk` returns the rest.
+
+        `marks` takes the moments SENT and ANSWERED.
+        """
+        parser = self._parser
+        parser.expect(method)
         data = request_head(method, target, fields)
-        self.hints = self.trailers = None
-        self._parser.expect(method)
         if body is None or (isinstance(body, bytes) and len(body) <= _ONE_WRITE and b"100-" not in fields):
-            if body:
+            if body is not None:
                 data += body
-            seconds = deadline.timeout.write
             try:
-                await self._stream.write(data, seconds if deadline.at is None else deadline.within(seconds))
+                await self._stream.write(data, deadline.write)
             except OSError as error:
                 raise _write_failure(error, deadline) from error
         else:
-            answer = await self._send_with_body(data, fields, body, deadline)
-            if answer is not None:
-                marks.sent = marks.answered = monotonic()
-                return answer
-        marks.sent = monotonic()
-        answer = await self._head(deadline)
-        marks.answered = monotonic()
-        return answer
-
-    async def _receive(self, deadline: Deadline) -> list[Event]:
-        """Wait for bytes of the response; return what they mean."""
-        seconds = deadline.timeout.read
+            head = await self._send_with_body(data, fields, body, deadline)
+            if head is not None:
+                marks[SENT] = marks[ANSWERED] = monotonic()
+                return head
+        marks[SENT] = monotonic()
         try:
-            data = await self._stream.read(seconds if deadline.at is None else deadline.within(seconds))
+            data = await self._stream.read(deadline.read)
+        except OSError as error:
+            raise _read_failure(error, deadline) from error
+        marks[ANSWERED] = monotonic()
+        self._events = events = parser.receive_data(data) if data else parser.receive_end()
+        if events:
+            first = events[0]
+            if isinstance(first, ResponseHead) and first.status >= 200:
+                self._next = 1
+                return first
+        return await self._head(events, deadline)
+
+    async def _receive(self, deadline: Deadline | Timeout) -> list[Event]:
+        """Wait for bytes of the response; return what they mean."""
+        try:
+            data = await self._stream.read(deadline.read)
         except OSError as error:
             raise _read_failure(error, deadline) from error
         return self._parser.receive_data(data) if data else self._parser.receive_end()
 
-    async def _head(self, deadline: Deadline) -> ResponseHead:
+    async def _head(self, events: list[Event], deadline: Deadline | Timeout) -> ResponseHead:
+        """Return the final head, past informational ones and over as many reads as it takes."""
         while True:
+            head = self._take_head(events)
+            if head is not None:
+                return head
             events = await self._receive(deadline)
-            if events:
-                head = self._take_head(events)
-                if head is not None:
-                    return head
 
     def _take_head(self, events: list[Event]) -> ResponseHead | None:
         """Return the final head if it is among the events, and keep what follows it; note early hints."""
@@ -129,12 +137,12 @@ class HTTP1Connection:
     # Bodies that are sent piece by piece
 
     async def _send_with_body(
-        self, head: bytes, fields: bytes, body: bytes | Body, deadline: Deadline
+        self, head: bytes, fields: bytes, body: bytes | Body, deadline: Deadline | Timeout
     ) -> ResponseHead | None:
         """Send head and body; return the response's head when it came before the body was out."""
         self._sent_whole = False
         try:
-            await self._stream.write(head, deadline.within(deadline.timeout.write))
+            await self._stream.write(head, deadline.write)
         except OSError as error:
             raise _write_failure(error, deadline) from error
         lines = fields.lower()
@@ -150,12 +158,12 @@ class HTTP1Connection:
         self._sent_whole = answer is None
         return answer
 
-    async def _await_continue(self, deadline: Deadline) -> ResponseHead | None:
+    async def _await_continue(self, deadline: Deadline | Timeout) -> ResponseHead | None:
         """RFC 9110 §10.1.1: wait a while for the server to say that it wants the body, or that it does not."""
         until = monotonic() + _CONTINUE_WAIT
         while (left := until - monotonic()) > 0:
             try:
-                data = await self._stream.read(left if deadline.at is None else deadline.within(left))
+                data = await self._stream.read(deadline.within(left))
             except TimeoutError:
                 break
             except OSError as error:
@@ -166,7 +174,7 @@ class HTTP1Connection:
                 return head
         return None
 
-    async def _upload(self, body: bytes | Body, deadline: Deadline, *, chunked: bool) -> ResponseHead | None:
+    async def _upload(self, body: bytes | Body, deadline: Deadline | Timeout, *, chunked: bool) -> ResponseHead | None:
         declared = len(body) if isinstance(body, bytes) else body.length
         sent = 0
         while True:
@@ -189,11 +197,10 @@ class HTTP1Connection:
             if answer is not None or not piece:
                 return answer
 
-    async def _give(self, data: bytes, deadline: Deadline) -> ResponseHead | None:
+    async def _give(self, data: bytes, deadline: Deadline | Timeout) -> ResponseHead | None:
         """Write a piece of the body; return the response's head as soon as it comes."""
-        seconds = deadline.timeout.write
         try:
-            while not await self._stream.upload(data, deadline.within(seconds)):
+            while not await self._stream.upload(data, deadline.write):
                 head = self._take_head(await self._receive(deadline))
                 if head is not None:
                     return head
@@ -204,12 +211,12 @@ class HTTP1Connection:
             raise _write_failure(error, deadline) from error
         return None
 
-    async def _last_words(self, error: OSError, deadline: Deadline) -> ResponseHead:
+    async def _last_words(self, error: OSError, deadline: Deadline | Timeout) -> ResponseHead:
         """Look for the answer of a server that did not want to hear the rest."""
         if isinstance(error, TimeoutError):
             raise error
         try:
-            return await self._head(deadline)
+            return await self._head([], deadline)
         except TransportError:
             message = f"the connection broke while the request's body was sent: {error}"
             raise WriteError(message) from error
@@ -224,10 +231,11 @@ class HTTP1Connection:
             return None
         pieces = events[self._next : -1]
         self._next = len(events)
-        self.trailers = last.trailers
+        if last.trailers:
+            self.trailers = last.trailers
         return b"".join(pieces)  # type: ignore[arg-type]  # all between head and end is content
 
-    async def read_chunk(self, deadline: Deadline) -> bytes:
+    async def read_chunk(self, deadline: Deadline | Timeout) -> bytes:
         """Return the next bytes of the content; b"" at its end."""
         while self._next == len(self._events):
             self._events = await self._receive(deadline)
@@ -242,13 +250,13 @@ class HTTP1Connection:
         raise RemoteProtocolError("the server sent a second response inside the first")
 
 
-def _write_failure(error: OSError, deadline: Deadline) -> TransportError:
+def _write_failure(error: OSError, deadline: Deadline | Timeout) -> TransportError:
     if isinstance(error, TimeoutError):
-        return deadline.expired(WriteTimeout, "sending the request", deadline.timeout.write)
+        return deadline.expired(WriteTimeout, "write", "sending the request")
     return WriteError(f"the connection broke while the request was sent: {error}")
 
 
-def _read_failure(error: OSError, deadline: Deadline) -> TransportError:
+def _read_failure(error: OSError, deadline: Deadline | Timeout) -> TransportError:
     if isinstance(error, TimeoutError):
-        return deadline.expired(ReadTimeout, "waiting for the response", deadline.timeout.read)
+        return deadline.expired(ReadTimeout, "read", "waiting for the response")
     return ReadError(f"the connection broke while the response was read: {error}")

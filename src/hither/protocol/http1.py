@@ -65,6 +65,8 @@ _MAX_CACHED_HEAD = 1024  # bytes
 _heads: dict[bytes, _FramedHead] = {}
 _methods: dict[str, bytes] = {}
 
+_BODILESS = frozenset({"HEAD", "CONNECT"})  # RFC 9112 §6.3: whose responses do not end where the fields say
+
 
 class _IrregularHead(Exception):
     """A head with bare line feeds or folded lines, to be read the slow way."""
@@ -138,7 +140,7 @@ def _regular_lines(data: bytes) -> tuple[list[bytes], int]:
 class _FramedHead:
     """A head, and what it says of the body after it."""
 
-    __slots__ = ("chunked", "fault", "head", "keep_alive", "length")
+    __slots__ = ("chunked", "fault", "head", "keep_alive", "length", "whole")
 
     def __init__(
         self, head: ResponseHead, lengths: list[bytes], transfer: list[bytes], connection: bytes
@@ -161,6 +163,8 @@ class _FramedHead:
             self.keep_alive = self.keep_alive and modern
         elif lengths:
             self._take_length(lengths)
+        # The length, where that is all there is to the framing.
+        self.whole = self.length if head.status >= 200 and head.status not in (204, 304) and self.length else -1
 
     def _take_length(self, values: list[bytes]) -> None:
         """RFC 9112 §6.3: repeated lengths are fine when they agree."""
@@ -219,6 +223,7 @@ class ResponseParser:
     """
 
     __slots__ = (
+        "_at_head",
         "_buffer",
         "_informational",
         "_method",
@@ -235,6 +240,7 @@ class ResponseParser:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._at_head = False  # nothing was received of a response that may have a body
         self._state: Callable[[bytes, int, list[Event]], int] = self._excess
         self._method = ""
         self._remaining = 0
@@ -253,6 +259,7 @@ class ResponseParser:
             raise RemoteProtocolError("the server sent bytes that no request asked for")
         self._method = method
         self._state = self._head
+        self._at_head = method not in _BODILESS
         self._informational = 0
         self.done = self.started = False
         self.keep_alive = True
@@ -264,8 +271,18 @@ class ResponseParser:
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the server."""
-        events: list[Event] = []
         self.started = True
+        if self._at_head:
+            self._at_head = False
+            # The short way: a whole response at once, behind a head that was seen before.
+            end = data.find(b"\r\n\r\n")
+            known = _heads.get(data[:end]) if end > 0 else None
+            if known is not None and known.whole == len(data) - end - 4:
+                self._state = self._excess
+                self.done = True
+                self.keep_alive = known.keep_alive
+                return [known.head, data[end + 4 :], END]
+        events: list[Event] = []
         size = len(data)
         position = 0
         while position < size:

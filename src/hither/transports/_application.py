@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._errors import RemoteProtocolError
-from .._response import Marks, Response
+from .._response import Response
 from ..protocol.events import ResponseHead
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ def respond(request: Request, head: ResponseHead, source: Source | None, started
         lowered = name.lower()
         head.coded = head.coded or lowered == b"content-encoding"
         head.sets_cookies = head.sets_cookies or lowered == b"set-cookie"
-    marks = Marks(started)
-    marks.answered = monotonic()
-    response = Response.received(request, head, marks)
+    response = Response.received(request, head, [started, started, started, monotonic()], None)
     if source is None:
-        response._arrive(b"", None)
+        response._arrive(b"")
     else:
         response._source = source
     return response

@@ -1,7 +1,7 @@
 """The lifespan of an ASGI application: started before its first request, shut down with its transport.
 
-(new) ─ startup ─► starting ─ startup.complete ─► running ─ shutdown ─► stopping ─ shutdown.complete ─► (ended)
-                      └─ startup.failed, or the application ends ─► failed
+starting ─ startup.complete ─► running ─ aclose ─► stopping ─ shutdown.complete ─► (ended)
+   └─ startup.failed or an exception ─► failed ◄─ shutdown.failed or an exception ─┘
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ class BaseTransport:
     """Answers the requests of a `Client`. It may be called from many threads at once.
 
     `handle_request` returns a response for any status and raises an `HTTPError` only when there is no
-    response; it does not follow redirects. `request.deadline`, when it is set, says how long the call may take;
-    nothing interrupts a transport that does not look at it. `close` is called once, with the client.
+    response; it does not follow redirects. `request.deadline`, when it is set, says how long the call may
+    take; nothing interrupts a transport that does not look at it. `close` is called once, with the client.
     """
 
     def handle_request(self, request: Request) -> Response:

@@ -1,0 +1,163 @@
+"""What is measured: each case is a line of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to do many times.
+
+    `kind` is a method of the clients, or "import" or "client"; `runner` is sync, threads, asyncio or uvloop.
+    `expect` is a body's size, or a part of it. `megabytes` is how large one body is, where that is the point.
+    `waves` marks a case that waits for the server: so many requests are made in all, at most.
+    """
+
+    name: str
+    group: str
+    column: str
+    kind: str = "get"
+    runner: str = "sync"
+    path: str = "/json"
+    server: str = "site"
+    concurrency: int = 1
+    tls: bool = False
+    expect: int | str = "hello"
+    megabytes: float = 0
+    waves: int = 0
+    quick: bool = False
+
+    @property
+    def large(self) -> bool:
+        """Whether one turn of it is long enough to be measured alone."""
+        return self.megabytes >= 100
+
+    def work(self, library: str, count: int, servers: Any) -> dict[str, Any]:
+        """Describe to the worker what to do."""
+        return {
+            "library": library,
+            "kind": self.kind,
+            "runner": self.runner,
+            "concurrency": self.concurrency,
+            "count": count,
+            "warm_up": 0 if self.large or self.waves else 2 * self.concurrency,
+            "url": servers.url(self.server, self.path, tls=self.tls),
+            "warm_url": servers.url(self.server, "/json", tls=self.tls),
+            "authority": servers.authority if self.tls else None,
+            "file": servers.upload,
+            "expect": self.expect,
+        }
+
+
+def _small() -> Iterator[Case]:
+    sync = "Small JSON over keep-alive, sync"
+    yield Case("json-sync", sync, "plain", quick=True)
+    yield Case("json-tls-sync", sync, "TLS", tls=True, quick=True)
+    for threads in (1, 8, 50):
+        name = f"{threads} thread{'s' if threads > 1 else ''}"
+        yield Case(f"json-threads-{threads}", sync, name, runner="threads", concurrency=threads)
+    for runner in ("asyncio", "uvloop"):
+        for tls in (False, True):
+            prefix = f"json-{'tls-' if tls else ''}{runner}"
+            group = f"Small JSON over keep-alive, {runner}{' over TLS' if tls else ''}, by concurrency"
+            for concurrency in (1, 50, 100, 200, 500, 1000):
+                yield Case(
+                    f"{prefix}-{concurrency}",
+                    group,
+                    f"{concurrency:,}",
+                    runner=runner,
+                    concurrency=concurrency,
+                    tls=tls,
+                    quick=concurrency == 50 and not (tls and runner == "uvloop"),
+                )
+
+
+def _connections() -> Iterator[Case]:
+    group = "A new connection for each request"
+    for runner, concurrency in (("sync", 1), ("asyncio", 50)):
+        for tls in (False, True):
+            yield Case(
+                f"connect-{'tls-' if tls else ''}{runner}",
+                group,
+                f"{runner}, {'TLS' if tls else 'plain'}",
+                runner=runner,
+                concurrency=concurrency,
+                path="/closing",
+                tls=tls,
+                expect="resumed",
+            )
+
+
+def _bodies() -> Iterator[Case]:
+    for runner, concurrency in (("sync", 1), ("asyncio", 10)):
+        group = f"Bodies read whole, {runner}"
+        at = {"runner": runner, "concurrency": concurrency}
+        yield Case(f"body-10k-{runner}", group, "10 kB", path="/10k", expect=10_000, megabytes=10_000 / MEGABYTE, **at)
+        yield Case(f"body-1m-{runner}", group, "1 MB", path="/1m", expect=1_000_000, megabytes=1e6 / MEGABYTE, **at)
+        for coding in ("gzip", "br", "zstd"):
+            name, path = f"body-{coding}-{runner}", f"/document.{coding}"
+            yield Case(name, group, f"100 kB JSON, {coding}", path=path, expect=100 * 1024, megabytes=0.1, **at)
+    for runner in ("sync", "asyncio"):
+        group = f"256 MB streamed, {runner}"
+        at = {"runner": runner, "megabytes": 256}
+        yield Case(f"download-{runner}", group, "down", "download", path="/256m", expect=256 * MEGABYTE, **at)
+        up = {"path": "/sink", "server": "own", **at}
+        yield Case(f"upload-{runner}", group, "up", "upload", expect=str(256 * MEGABYTE), **up)
+        yield Case(f"multipart-{runner}", group, "up, multipart", "multipart", expect="received", **up)
+
+
+def _features() -> Iterator[Case]:
+    for runner, concurrency in (("sync", 1), ("asyncio", 50)):
+        group = f"What features cost, {runner}"
+        at = {"runner": runner, "concurrency": concurrency}
+        yield Case(f"redirect-{runner}", group, "a redirect", path="/moved", **at)
+        yield Case(f"cookies-{runner}", group, "2 cookies", path="/cookies", expect="theme=dark", **at)
+        yield Case(f"fields-{runner}", group, "30 response headers", path="/fields", **at)
+
+
+def _waiting() -> Iterator[Case]:
+    for runner in ("asyncio", "uvloop"):
+        group = f"A server that answers after 1 s, {runner}, by requests in flight"
+        for concurrency in (100, 1000, 10_000):
+            yield Case(
+                f"latency-{runner}-{concurrency}",
+                group,
+                f"{concurrency:,}",
+                runner=runner,
+                server="own",
+                path="/delay",
+                concurrency=concurrency,
+                waves=10_000,
+                quick=runner == "asyncio" and concurrency == 1000,
+            )
+
+
+def _start() -> Iterator[Case]:
+    group = "Start"
+    yield Case("import", group, "import", "import", quick=True)
+    yield Case("client-sync", group, "making a sync client", "client")
+    yield Case("client-async", group, "making an async client", "client", runner="asyncio")
+
+
+CASES = {
+    case.name: case
+    for family in (_small, _connections, _bodies, _features, _waiting, _start)
+    for case in family()
+}
+
+
+def choose(names: list[str], *, quick: bool) -> list[Case]:
+    """Give the cases of these names, or whose names begin so; all when there is none."""
+    unknown = [name for name in names if not any(case.startswith(name) for case in CASES)]
+    if unknown:
+        raise ValueError(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if names:
+        return [c for c in CASES.values() if c.name in names] or [
+            c for c in CASES.values() if c.name.startswith(tuple(names))
+        ]
+    return [c for c in CASES.values() if c.quick or not quick]

@@ -1,0 +1,260 @@
+"""Takes the measure: what one more request costs, as the slope between two run lengths, beside the bare floor.
+
+Each run is a process of its own. Where `perf` can count, the cost is CPU instructions, user and kernel; else it is
+CPU time, of runs of the floor and the library in turn (A B A B), as their ratio with its spread; with
+`--callgrind` it is user instructions as valgrind counts them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .cases import Case
+from .environment import ROOT, variables
+
+Values = dict[str, float]
+
+COSTS = {
+    "perf": ("user_instructions", "kernel_instructions"),
+    "callgrind": ("user_instructions",),
+    "cpu": ("user_seconds", "kernel_seconds"),
+}
+SUMS = ("user_instructions", "kernel_instructions", "user_seconds", "kernel_seconds", "seconds")
+IMPORTS = {"floor": "asyncio, socket, ssl"}  # what a client of both kinds needs from the standard library
+SLOWDOWN = 50  # how many times slower valgrind is, about: valgrind.org tells 10 to 50 and more
+
+
+class Failed(Exception):
+    """A run gave no figures; the message says why."""
+
+
+def slope(short: Values, long: Values, units: float) -> Values:
+    """Tell what each of so many more units took: all that comes once has gone."""
+    return {name: (long[name] - short[name]) / units for name in SUMS if name in short and name in long}
+
+
+def cost(values: Values, counter: str) -> float | None:
+    """Give the measure of a counter: the sum of its parts, as far as they were counted; None when not positive."""
+    parts = [values[name] for name in COSTS[counter] if name in values]
+    total = sum(parts)
+    return total if parts and total > 0 else None
+
+
+def spread(numbers: Iterable[float | None]) -> dict[str, float] | None:
+    """Sum up the same figure of several rounds."""
+    known = [number for number in numbers if number is not None]
+    if not known:
+        return None
+    return {"median": statistics.median(known), "low": min(known), "high": max(known), "rounds": len(known)}
+
+
+def parse_perf(text: str) -> Values:
+    """Read `perf stat -x,`: value, unit, event, run time, percentage. What was not counted is left out.
+
+    A machine with two kinds of cores has a line for each: cpu_core/instructions/u. They are summed.
+    """
+    found: Values = {}
+    for line in text.splitlines():
+        fields = line.split(",")
+        if len(fields) < 3 or not fields[0].replace(".", "", 1).isdigit():
+            continue  # "<not counted>", "<not supported>", or a comment
+        event = re.fullmatch(r"(?:\w+/)?instructions[:/]([uk])/?", fields[2].strip())
+        if event:
+            name = "user_instructions" if event[1] == "u" else "kernel_instructions"
+            found[name] = found.get(name, 0) + float(fields[0])
+    return found
+
+
+def parse_callgrind(text: str) -> Values:
+    """Read what valgrind says at the end: `==123== Collected : 456`."""
+    found = re.search(r"Collected\s*:\s*(\d+)", text)
+    return {"user_instructions": float(found[1])} if found else {}
+
+
+PERF = ["perf", "stat", "-x,", "-e", "instructions:u,instructions:k"]
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+
+
+def perf_counts() -> bool:
+    """Whether `perf` counts instructions on this machine, in this container, for this user."""
+    if not shutil.which("perf"):
+        return False
+    answer = subprocess.run([*PERF, "--", "true"], capture_output=True, text=True, env=variables(), check=False)
+    return "user_instructions" in parse_perf(answer.stderr)
+
+
+def lengths(seconds_each: float, loop: float, case: Case) -> tuple[int, int]:
+    """Choose two run lengths, of which the longer takes about `loop` seconds; no request of theirs is alone."""
+    least = 1 if case.large else max(case.concurrency, 10)
+    long = int(min(max(2 * least, loop / max(seconds_each, 1e-7)), 200_000))
+    return max(least, long // 4), long
+
+
+class Bench:
+    """Runs cases; `python_of` tells a library's interpreter, `deadline` is when all must be over (monotonic)."""
+
+    def __init__(self, servers: Any, python_of: Any, counter: str, deadline: float | None = None) -> None:
+        self.servers = servers
+        self.counter = counter
+        self._python_of = python_of
+        self._deadline = deadline
+        self._speeds: dict[tuple[str, str], float] = {}
+
+    # One run
+
+    def sample(self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120) -> Values:
+        """Run one process and take its figures."""
+        command = self._command(case, library, count)
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "perf"
+            if counted and self.counter == "perf":
+                command = [*PERF, "-o", str(output), "--", *command]
+            if counted and self.counter == "callgrind":
+                command = [*CALLGRIND, *command]
+            answer, usage = self._run(command, limit)
+            counts = parse_perf(output.read_text()) if output.exists() else {}
+        if counted and self.counter == "callgrind":
+            counts = parse_callgrind(answer.stderr)
+        if case.kind == "import":
+            return {**counts, **usage}
+        try:
+            values: Values = json.loads(answer.stdout)
+        except ValueError:
+            raise Failed((answer.stderr.strip().splitlines() or ["no answer"])[-1][:200]) from None
+        if "error" in values:
+            raise Failed(str(values["error"])[:200])
+        return {**values, **counts}
+
+    def _command(self, case: Case, library: str, count: int) -> list[str]:
+        python = self._python_of(library)
+        if case.kind == "import":
+            # No count of requests: a process that imports beside one that does not.
+            return [python, "-c", f"import {IMPORTS.get(library, library)}" if count else "pass"]
+        return [python, "-m", "benchmarks.worker", json.dumps(case.work(library, count, self.servers))]
+
+    def _run(self, command: list[str], limit: float) -> tuple[subprocess.CompletedProcess[str], Values]:
+        import resource
+
+        if self._deadline is not None:
+            limit = min(limit, self._deadline - time.monotonic())
+        if limit <= 0:
+            raise Failed("out of time")
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        try:
+            answer = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                env=variables(),
+                cwd=ROOT,
+                timeout=limit,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"not done after {limit:.0f} s") from None
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return answer, {
+            "user_seconds": after.ru_utime - before.ru_utime,
+            "kernel_seconds": after.ru_stime - before.ru_stime,
+            "seconds": seconds,
+        }
+
+    # One case with one library, beside the floor
+
+    def pair(self, case: Case, library: str, seconds: float, rounds: int) -> tuple[list[Values], list[Values]]:
+        """Measure the library and the floor in turn; gives the figures of one unit, of each round, of both.
+
+        No round is begun after `seconds`, but for the first.
+        """
+        end = time.monotonic() + seconds
+        names = dict.fromkeys((library, "floor"))
+        plans = {name: self._plan(case, name, seconds / rounds) for name in names}
+        found: dict[str, list[Values]] = {name: [] for name in names}
+        for _ in range(rounds):
+            try:
+                for name, values in self._round(case, plans).items():
+                    found[name].append(values)
+            except Failed:
+                if not found[library]:
+                    raise
+                break
+            if time.monotonic() > end:
+                break
+        return found[library], found["floor"]
+
+    def _plan(self, case: Case, library: str, seconds: float) -> tuple[int, int]:
+        if case.kind == "import":
+            return 0, 1
+        if case.waves:
+            # Half a round each; connecting 10,000 takes longer than the server's second.
+            turns = max(1, int((seconds - 1) / 2))
+            return 0, min(case.waves, turns * case.concurrency)
+        least = 1 if case.large else max(case.concurrency, 10)
+        key = (case.name, library)
+        if key not in self._speeds:
+            self._speeds[key] = self.sample(case, library, least, counted=False)["seconds"] / least
+        if self.counter == "callgrind":
+            short, long = lengths(self._speeds[key], 5 / SLOWDOWN, case)
+            return short, min(long, short + 2000)
+        # A round has two runs each of two libraries, and starting the four processes takes about a second.
+        return lengths(self._speeds[key], min(max(0.05, (seconds - 1) / 2.5), 2), case)
+
+    def _round(self, case: Case, plans: dict[str, tuple[int, int]]) -> dict[str, Values]:
+        short = {name: self._short(case, name, plan[0]) for name, plan in plans.items()}
+        long = {name: self.sample(case, name, plan[1], limit=600) for name, plan in plans.items()}
+        found = {}
+        for name, (few, many) in plans.items():
+            units = (many - few) * (case.megabytes if case.large else 1)
+            found[name] = slope(short[name], long[name], units)
+            kept = ("peak", "over_idle", "resumed")
+            found[name].update({field: long[name][field] for field in kept if field in long[name]})
+        return found
+
+    def _short(self, case: Case, library: str, count: int) -> Values:
+        if case.waves:  # the whole run counts, its connections too
+            return dict.fromkeys(SUMS, 0.0)
+        return self.sample(case, library, count, limit=600)
+
+
+def row(case: Case, library: str, own: list[Values], floor: list[Values], counter: str) -> dict[str, Any]:
+    """Put the rounds of one library in one case together, for the report."""
+    ratios = [
+        mine / least
+        for mine, least in ((cost(a, counter), cost(b, counter)) for a, b in zip(own, floor, strict=True))
+        if mine is not None and least is not None
+    ]
+    cpu = [cost(values, "cpu") for values in own]
+    times = [values["seconds"] for values in own if values.get("seconds", 0) > 0]
+    found: dict[str, Any] = {
+        "case": case.name,
+        "group": case.group,
+        "column": case.column,
+        "library": library,
+        "unit": "MB" if case.large else "request" if case.kind == "get" else "time",
+        "ratio": spread(ratios) if library != "floor" else None,
+        "cost": spread(cost(values, counter) for values in own),
+        "cpu_seconds": spread(cpu),
+        "per_second": spread(1 / time for time in times) if counter != "callgrind" else None,
+    }
+    for name in ("user_instructions", "kernel_instructions"):
+        found[name] = spread(values.get(name) for values in own)
+    for name in ("peak", "over_idle"):
+        found[name] = max((values[name] for values in own if name in values), default=None)
+    if any("resumed" in values for values in own):
+        found["resumed"] = any(values.get("resumed") for values in own)
+    if case.megabytes:
+        size = 1 if case.large else case.megabytes
+        found["megabytes_per_cpu_second"] = spread(size / seconds for seconds in cpu if seconds)
+    if case.waves:
+        found["in_flight"] = case.concurrency
+    return found

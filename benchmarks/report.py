@@ -1,0 +1,195 @@
+"""Makes the report: a JSON file with everything, and Markdown tables of it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+MARKS = ("<!-- tables -->", "<!-- /tables -->")
+DAY = 1_000_000  # pages
+MEASURES = {
+    "perf": "CPU instructions, user and kernel",
+    "callgrind": "user CPU instructions by callgrind (the kernel's are not in it)",
+    "cpu": "CPU time, user and kernel",
+}
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine."""
+    model = platform.processor() or "unknown"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def document(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Put the report together; `more` has counter, server, versions, failed, missing and options."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {"date": now.isoformat(timespec="seconds"), "machine": machine(), **more, "rows": rows}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Render all tables."""
+    parts = [_introduction(report)]
+    groups = dict.fromkeys(row["group"] for row in report["rows"])
+    for group in groups:
+        rows = [row for row in report["rows"] if row["group"] == group]
+        parts += [f"### {group}", _costs(rows, report["counter"]), _beside(rows), _resumed(rows)]
+    parts += [_million(report["rows"]), _failures(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def publish(path: Path, text: str) -> None:
+    """Put the tables between the two marks of a page."""
+    page = path.read_text()
+    before, start, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not start or not end:
+        raise ValueError(f"{path} has no {MARKS[0]} … {MARKS[1]}")
+    path.write_text(f"{before}{start}\n\n{text}\n{end}{after}")
+
+
+def _introduction(report: dict[str, Any]) -> str:
+    at = report["machine"]
+    versions = ", ".join(
+        f"{name} {found.get(name, found.get(name.replace('_', '-'), 'checkout'))}"
+        for name, found in report["versions"].items()
+        if name not in ("floor", "servers")
+    )
+    return "\n".join(
+        [
+            f"- Measured {report['date'][:10]}: {MEASURES[report['counter']]}, "
+            "as the slope between two run lengths; in multiples of the bare floor (lowest–highest round).",
+            f"- Machine: {at['processor']}, {at['cores']} cores, {at['system']}, {at['architecture']}; {at['python']}.",
+            f"- Server: {report['server']}. Libraries: {versions}.",
+        ]
+    )
+
+
+def table(columns: list[str], lines: list[list[str]]) -> str:
+    """Render one Markdown table; the first column is text, the others are figures."""
+    head = f"| {' | '.join(columns)} |"
+    rule = "|" + "|".join(["---", *["--:"] * (len(columns) - 1)]) + "|"
+    return "\n".join([head, rule, *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _grid(rows: list[dict[str, Any]], cell: Any) -> str:
+    columns = list(dict.fromkeys(row["column"] for row in rows))
+    found = {(row["library"], row["column"]): row for row in rows}
+    lines = []
+    for library in _order(rows):
+        cells = [found.get((library, column)) for column in columns]
+        lines.append([library, *("–" if row is None else cell(row) for row in cells)])
+    return table(["", *columns], lines)
+
+
+def _order(rows: list[dict[str, Any]]) -> list[str]:
+    """The floor first, then from the cheapest to the dearest in the group's first case that has figures."""
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+
+    def dear(library: str) -> tuple[float, ...]:
+        if library == "floor":
+            return (-1.0,)
+        ratios = [row["ratio"]["median"] for row in rows if row["library"] == library and row["ratio"]]
+        return (sum(ratios) / len(ratios) if ratios else float("inf"),)
+
+    return sorted(libraries, key=dear)
+
+
+def _costs(rows: list[dict[str, Any]], counter: str) -> str:
+    def cell(row: dict[str, Any]) -> str:
+        if row["library"] == "floor":
+            return "1" if counter == "cpu" else _thousands(row["cost"])
+        if row["ratio"] is None:
+            return "–"
+        ratio = between(row["ratio"], "×")
+        return ratio if counter == "cpu" else f"{_thousands(row['cost'])} ({ratio})"
+
+    unit = rows[0]["unit"]
+    title = f"Cost of a {unit}" if counter == "cpu" else f"Thousands of instructions per {unit}"
+    return f"{title}, beside the bare floor's:\n\n{_grid(rows, cell)}"
+
+
+def _beside(rows: list[dict[str, Any]]) -> str:
+    def cell(row: dict[str, Any]) -> str:
+        parts = []
+        if row.get("megabytes_per_cpu_second"):
+            parts.append(between(row["megabytes_per_cpu_second"], " MB/CPU s"))
+        elif row["per_second"] and row["unit"] == "request":
+            parts.append(between(row["per_second"], "/s"))
+        if row.get("in_flight") and row["over_idle"]:
+            parts.append(f"{row['over_idle'] / 1024 / row['in_flight']:,.1f} kB each")
+        elif row["peak"]:
+            parts.append(f"{row['peak'] / 1024**2:,.0f} MB")
+        return ", ".join(parts) or "–"
+
+    if all(cell(row) == "–" for row in rows):
+        return ""
+    memory = "memory of each request in flight" if rows[0].get("in_flight") else "peak memory of the process"
+    speed = "MB per second of CPU time" if rows[0].get("megabytes_per_cpu_second") else "Requests per second"
+    speed = "Each" if rows[0]["unit"] == "time" else speed
+    return f"{speed} (lowest–highest round), and {memory}:\n\n{_grid(rows, cell)}"
+
+
+def _resumed(rows: list[dict[str, Any]]) -> str:
+    tls = [row for row in rows if "resumed" in row and "TLS" in row["column"]]
+    if not tls:
+        return ""
+    found = list(dict.fromkeys(row["library"] for row in tls if row["resumed"]))
+    return f"TLS sessions are resumed by: {', '.join(found) or 'none'}."
+
+
+def _million(rows: list[dict[str, Any]]) -> str:
+    waiting = [row for row in rows if row.get("in_flight") and row["per_second"] and row["cpu_seconds"]]
+    if not waiting:
+        return ""
+    lines = []
+    for row in sorted(waiting, key=lambda row: (row["in_flight"], row["cpu_seconds"]["median"])):
+        hours = {name: DAY / row["per_second"][name] / 3600 for name in ("median", "low", "high")}
+        minutes = {name: DAY * row["cpu_seconds"][name] / 60 for name in ("median", "low", "high")}
+        lines.append(
+            [
+                f"{row['library']}, {row['group'].split(', ')[1]}",
+                f"{row['in_flight']:,}",
+                between(hours, " h"),
+                between(minutes, " min"),
+                f"{(row['over_idle'] or 0) / 1024**2:,.0f} MB",
+            ]
+        )
+    columns = ["", "in flight", "1,000,000 pages take", "CPU time for them", "memory above idle"]
+    return f"### A million pages that take a second each\n\n{table(columns, lines)}"
+
+
+def _failures(report: dict[str, Any]) -> str:
+    lines = [f"- {name}: not installed ({why})" for name, why in report["missing"].items()]
+    lines += [f"- {failed['case']}, {failed['library']}: {failed['why']}" for failed in report["failed"]]
+    return "Not measured:\n\n" + "\n".join(lines) if lines else ""
+
+
+def between(numbers: dict[str, float], unit: str) -> str:
+    """Render a median with its spread: 1.57× (1.52–1.61)."""
+    median, low, high = (_short(numbers[name]) for name in ("median", "low", "high"))
+    return f"{median}{unit}" + ("" if low == high else f" ({low}–{high})")
+
+
+def _short(number: float) -> str:
+    """Three digits, as far as they count."""
+    if number == 0 or abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
+
+
+def _thousands(numbers: dict[str, float] | None) -> str:
+    return "–" if numbers is None else _short(numbers["median"] / 1000)
