@@ -12,7 +12,7 @@ from typing import Any
 from . import report
 from .cases import CASES, Case, choose
 from .environment import LIBRARIES, prepare, python_of, variables, versions
-from .measure import Bench, Failed, perf_counts, row
+from .measure import Bench, Failed, perf_command, row
 from .servers import Servers
 from .worker import NOT_OFFERED
 
@@ -24,14 +24,20 @@ ROUNDS = 3
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--case", action="append", default=[], help="a case, or how its name begins; may repeat")
+    parser.add_argument(
+        "--case", action="append", default=[], help="a case, or how its name begins; may repeat"
+    )
     parser.add_argument("--lib", action="append", default=[], choices=LIBRARIES, help="a library; may repeat")
-    parser.add_argument("--quick", action="store_true", help="the most telling cases only, in under two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="the most telling cases only, in under two minutes"
+    )
     parser.add_argument("--minutes", type=float, help="end by then (a chosen part: 1.8; all: no end)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of A B A B, at most")
     parser.add_argument("--callgrind", action="store_true", help="count user instructions by valgrind")
     parser.add_argument("--own", action="store_true", help="use our own server even where nginx is installed")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the two files")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the two files"
+    )
     parser.add_argument("--publish", type=Path, help="put the tables into this page, too")
     parser.add_argument("--from", dest="source", type=Path, help="render this JSON file instead of measuring")
     parser.add_argument("--list", action="store_true", help="list cases and libraries")
@@ -72,14 +78,16 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Prepare the environments, start the servers, and go through the cases."""
     cases = choose(chosen.case, quick=chosen.quick)
     libraries = [name for name in LIBRARIES if not chosen.lib or name in chosen.lib]
-    missing = {name: why for name in dict.fromkeys(["servers", "floor", *libraries]) if (why := prepare(name))}
+    missing = {
+        name: why for name in dict.fromkeys(["servers", "floor", *libraries]) if (why := prepare(name))
+    }
     for name, why in missing.items():
         print(f"{name} is left out: {why}", file=sys.stderr)
     for needed in ("servers", "floor"):
         if needed in missing:
             raise ValueError(f"cannot measure without the environment of {needed}")
     libraries = [name for name in libraries if name not in missing]
-    counter = "callgrind" if chosen.callgrind else "perf" if perf_counts() else "cpu"
+    counter = "callgrind" if chosen.callgrind else "perf" if perf_command() else "cpu"
     part = chosen.quick or chosen.case or chosen.lib
     minutes = chosen.minutes or (PART_MINUTES if part else None)
     deadline = time.monotonic() + minutes * 60 if minutes else None

@@ -97,11 +97,23 @@ def _bodies() -> Iterator[Case]:
     for runner, concurrency in (("sync", 1), ("asyncio", 10)):
         group = f"Bodies read whole, {runner}"
         at = {"runner": runner, "concurrency": concurrency}
-        yield Case(f"body-10k-{runner}", group, "10 kB", path="/10k", expect=10_000, megabytes=10_000 / MEGABYTE, **at)
-        yield Case(f"body-1m-{runner}", group, "1 MB", path="/1m", expect=1_000_000, megabytes=1e6 / MEGABYTE, **at)
+        yield Case(
+            f"body-10k-{runner}",
+            group,
+            "10 kB",
+            path="/10k",
+            expect=10_000,
+            megabytes=10_000 / MEGABYTE,
+            **at,
+        )
+        yield Case(
+            f"body-1m-{runner}", group, "1 MB", path="/1m", expect=1_000_000, megabytes=1e6 / MEGABYTE, **at
+        )
         for coding in ("gzip", "br", "zstd"):
             name, path = f"body-{coding}-{runner}", f"/document.{coding}"
-            yield Case(name, group, f"100 kB JSON, {coding}", path=path, expect=100 * 1024, megabytes=0.1, **at)
+            yield Case(
+                name, group, f"100 kB JSON, {coding}", path=path, expect=100 * 1024, megabytes=0.1, **at
+            )
     for runner in ("sync", "asyncio"):
         group = f"256 MB streamed, {runner}"
         at = {"runner": runner, "megabytes": 256}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,8 +59,13 @@ def variables() -> dict[str, str]:
     from_outside = ("proxy", "ssl_cert", "sslkeylog", "requests_ca", "curl_ca", "python", "netrc")
     kept = {name: value for name, value in os.environ.items() if not name.lower().startswith(from_outside)}
     kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
-    # Without random hashing, two runs of one program take the same path.
-    return {**kept, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONHASHSEED": "0", "NETRC": os.devnull}
+    return {
+        **kept,
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+        "PYTHONHASHSEED": "0",  # without random hashing, two runs of one program take the same path
+        "NETRC": os.devnull,
+        "LC_ALL": "C.UTF-8",  # perf writes figures as the locale says
+    }
 
 
 def versions(python: str) -> dict[str, str]:
@@ -68,7 +74,9 @@ def versions(python: str) -> dict[str, str]:
         "import importlib.metadata as m, json; "
         "print(json.dumps({d.name: d.version for d in m.distributions()}))"
     )
-    import json
-
     answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return {name: version for name, version in json.loads(answer.stdout).items() if name not in ("pip", "setuptools")}
+    return {
+        name: version
+        for name, version in json.loads(answer.stdout).items()
+        if name not in ("pip", "setuptools")
+    }

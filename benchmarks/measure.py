@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,25 @@ def parse_callgrind(text: str) -> Values:
     return {"user_instructions": float(found[1])} if found else {}
 
 
-PERF = ["perf", "stat", "-x,", "-e", "instructions:u,instructions:k"]
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
 
-def perf_counts() -> bool:
-    """Whether `perf` counts instructions on this machine, in this container, for this user."""
+@lru_cache
+def perf_command() -> tuple[str, ...] | None:
+    """Give the `perf` that counts instructions here, for this user; None when none does.
+
+    Who may not look at the kernel (perf_event_paranoid) gets the user's instructions alone.
+    """
     if not shutil.which("perf"):
-        return False
-    answer = subprocess.run([*PERF, "--", "true"], capture_output=True, text=True, env=variables(), check=False)
-    return "user_instructions" in parse_perf(answer.stderr)
+        return None
+    for events in ("instructions:u,instructions:k", "instructions:u"):
+        command = ("perf", "stat", "-x,", "-e", events)
+        answer = subprocess.run(
+            [*command, "--", "true"], capture_output=True, text=True, env=variables(), check=False
+        )
+        if len(parse_perf(answer.stderr)) == events.count(",") + 1:
+            return command
+    return None
 
 
 def lengths(seconds_each: float, loop: float, case: Case) -> tuple[int, int]:
@@ -111,13 +121,15 @@ class Bench:
 
     # One run
 
-    def sample(self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120) -> Values:
+    def sample(
+        self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120
+    ) -> Values:
         """Run one process and take its figures."""
         command = self._command(case, library, count)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "perf"
             if counted and self.counter == "perf":
-                command = [*PERF, "-o", str(output), "--", *command]
+                command = [*(perf_command() or ()), "-o", str(output), "--", *command]
             if counted and self.counter == "callgrind":
                 command = [*CALLGRIND, *command]
             answer, usage = self._run(command, limit)
@@ -171,7 +183,9 @@ class Bench:
 
     # One case with one library, beside the floor
 
-    def pair(self, case: Case, library: str, seconds: float, rounds: int) -> tuple[list[Values], list[Values]]:
+    def pair(
+        self, case: Case, library: str, seconds: float, rounds: int
+    ) -> tuple[list[Values], list[Values]]:
         """Measure the library and the floor in turn; gives the figures of one unit, of each round, of both.
 
         No round is begun after `seconds`, but for the first.

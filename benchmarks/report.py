@@ -68,9 +68,12 @@ def _introduction(report: dict[str, Any]) -> str:
         for name, found in report["versions"].items()
         if name not in ("floor", "servers")
     )
+    measure = MEASURES[report["counter"]]
+    if report["counter"] == "perf" and not any(row["kernel_instructions"] for row in report["rows"]):
+        measure = "CPU instructions, the user's only (this user may not count the kernel's)"
     return "\n".join(
         [
-            f"- Measured {report['date'][:10]}: {MEASURES[report['counter']]}, "
+            f"- Measured {report['date'][:10]}: {measure}, "
             "as the slope between two run lengths; in multiples of the bare floor (lowest–highest round).",
             f"- Machine: {at['processor']}, {at['cores']} cores, {at['system']}, {at['architecture']}; {at['python']}.",
             f"- Server: {report['server']}. Libraries: {versions}.",
@@ -188,7 +191,9 @@ def _short(number: float) -> str:
     """Three digits, as far as they count."""
     if number == 0 or abs(number) >= 100:
         return f"{number:,.0f}"
-    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
+    return (
+        f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
+    )
 
 
 def _thousands(numbers: dict[str, float] | None) -> str:

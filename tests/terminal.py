@@ -12,8 +12,8 @@ PATIENCE = 15.0  # seconds for a process to end
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what changes colours; `PYTHONPATH` comes before what is set."""
-    unwanted = ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    """This process's environment without what changes colours and buffers; `PYTHONPATH` comes before what is set."""
+    unwanted = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     if "PYTHONPATH" in changes and "PYTHONPATH" in kept:
         changes["PYTHONPATH"] += os.pathsep + kept["PYTHONPATH"]

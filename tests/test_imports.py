@@ -177,6 +177,7 @@ def test_the_sync_client_loads_no_event_loop():
     assert not loaded & {"asyncio", "trio", "uvloop", "anyio", "rich", "concurrent.futures"}
 
 
+@pytest.mark.time_limit(120)
 def test_each_module_can_be_imported_first():
     """No module works only because another was imported before it."""
     for path in modules():

@@ -232,9 +232,7 @@ class _TLSConnection(_Connection):
     def __init__(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
         super().__init__()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=host, session=session
-        )
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         self.ready: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

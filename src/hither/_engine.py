@@ -137,11 +137,12 @@ class Engine:
         target = parse_url(url)
         if self.base_url is not None:
             target = merge_base(self.base_url, target)
-        if self.headers._raw != self._defaults.raw:
-            self._defaults = DefaultFields(self.headers)
+        defaults = self._defaults
+        if self.headers._raw != defaults.raw:
+            defaults = self._defaults = DefaultFields(self.headers)
         if self.params is not None and not options.get("params"):
             target = merge_params(target, self.params)
-        request = Request.plain(method, target, self._defaults)
+        request = Request.plain(method, target, defaults)
         if options:
             self._fill(request, options)
         return request

@@ -20,6 +20,7 @@ from ._pool import Pool, Waiter
 from ._resolve import Names
 from ._response import Response
 from .connection.http1 import ANSWERED
+from .protocol.http1 import request_head
 
 if TYPE_CHECKING:
     from ._connect import SocketSettings
@@ -81,7 +82,7 @@ class Network:
             key = (key, request._extensions["sni_hostname"])
         if body is not None and not isinstance(body, bytes):
             body.rewind()
-        fields = request.encode_fields()
+        head = request_head(request.method, url.target, request.encode_fields())
         lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):
             lease = await self._wait(lease, deadline)
@@ -92,13 +93,13 @@ class Network:
             if connection is None or connection.is_stale():
                 connection = await self._connect(lease, key, deadline)
             try:
-                head = await connection.exchange(request.method, url.target, fields, body, deadline, marks)
+                answer = await connection.exchange(request.method, head, body, deadline, marks)
             except (ReadError, WriteError, RemoteProtocolError):
                 if connection.fresh or connection.answered or not _replayable(request):
                     raise
                 connection = await self._connect(lease, key, deadline)
-                head = await connection.exchange(request.method, url.target, fields, body, deadline, marks)
-            response = Response.received(request, head, marks, connection.info)
+                answer = await connection.exchange(request.method, head, body, deadline, marks)
+            response = Response.received(request, answer, marks, connection.info)
             if connection.fresh:
                 connection.fresh = False
                 response._fresh = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from heapq import heappop, heappush
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,7 +91,7 @@ class Pool:
         self._lock = lock
         self._parker = parker
         self._origins: dict[Hashable, _Origin] = {}
-        self._idle: OrderedDict[Lease, None] = OrderedDict()  # all idle leases, the oldest first
+        self._idle: dict[Lease, None] = {}  # all idle leases, the oldest first
         self._line: list[tuple[int, _Origin]] = []  # heap: each origin below its limit, by its first ticket
         self._leases = 0
         self._tickets = 0
@@ -157,7 +157,7 @@ class Pool:
         for origin in self._origins.values():
             origin.gone = True
         self._lock = lock
-        self._idle, self._origins, self._line, self._leases = OrderedDict(), {}, [], 0
+        self._idle, self._origins, self._line, self._leases = {}, {}, [], 0
         return leases
 
     @property
@@ -231,7 +231,8 @@ class Pool:
             del self._origins[origin.key]
 
     def _oldest(self) -> Lease:
-        lease, _ = self._idle.popitem(last=False)
+        lease = next(iter(self._idle))
+        del self._idle[lease]
         lease._origin.idle.popleft()
         return lease
 

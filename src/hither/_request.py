@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._body import Body, encode_body
-from ._errors import RequestNotRead
+from ._errors import LocalProtocolError, RequestNotRead
 from ._headers import Headers, encode_fields
 from ._url import URL, merge_params, parse_url
 from .net.base import run_sync
@@ -22,12 +22,13 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 class DefaultFields:
     """A client's header fields, encoded once for all the requests that leave them alone."""
 
-    __slots__ = ("block", "names", "raw")
+    __slots__ = ("block", "has_host", "names", "raw")
 
     def __init__(self, headers: Headers) -> None:
         self.raw = headers.raw
         self.names = frozenset(name.lower() for name, _ in self.raw)
-        self.block = encode_fields([field for field in self.raw if field[0].lower() != b"host"])
+        self.has_host = b"host" in self.names
+        self.block = encode_fields(self.raw)
 
 
 _NO_DEFAULTS = DefaultFields(Headers())
@@ -113,8 +114,10 @@ class Request:
                 content=content, data=data, files=files, json=json, json_dumps=json_dumps, content_type=content_type
             )
             self._describe(described, given)
-        elif self.method in _BODY_METHODS and (given is None or "content-length" not in given):
-            self._describe([(b"Content-Length", b"0")], given)
+        if not self.body and self.method in _BODY_METHODS:
+            self._describe(_NO_CONTENT, given)
+        if given is not None:
+            self._check_framing(given)
 
     def _describe(self, fields: list[tuple[bytes, bytes]], given: Headers | None) -> None:
         """Add the fields that describe the body, where the user did not."""
@@ -211,27 +214,37 @@ class Request:
 
     def encode_fields(self) -> bytes:
         """Return the header section for HTTP/1.1, Host first (RFC 9110 §7.2), every field checked."""
-        headers = self._headers
         defaults = self._defaults
-        if headers is not None:
-            fields = headers.raw
-            if "host" in headers:
-                return encode_fields(fields)
-            return b"Host: %b\r\n%b" % (self._url.host_header, encode_fields(fields))
         extra = self._extra
-        if extra is None:
-            block = defaults.block
-        elif defaults.names.isdisjoint([name.lower() for name, _ in extra]):
-            if any(name.lower() == b"host" for name, _ in extra):
-                return encode_fields(self.headers.raw)
-            block = defaults.block + encode_fields(extra)
-        else:
-            return encode_fields(self.headers.raw)
-        if b"host" in defaults.names:
-            return encode_fields(self.headers.raw)
+        if self._headers is not None or defaults.has_host or (extra is not None and self._overrides(extra)):
+            headers = self.headers
+            self._check_framing(headers)
+            if "host" in headers:
+                return encode_fields(headers._raw)
+            return b"Host: " + self._url.host_header + b"\r\n" + encode_fields(headers._raw)
+        block = b"Host: " + self._url.host_header + b"\r\n" + defaults.block
+        if extra is not None:
+            block += encode_fields(extra)
         if self._cookie is not None:
             block += encode_fields([(b"Cookie", self._cookie)])
-        return b"Host: %b\r\n%b" % (self._url.host_header, block)
+        return block
+
+    def _check_framing(self, headers: Headers) -> None:
+        """Refuse fields that say another length than the body has (RFC 9112 §6.2)."""
+        declared = headers.get("content-length")
+        if declared is None:
+            return
+        if "transfer-encoding" in headers:
+            raise LocalProtocolError("Content-Length and Transfer-Encoding exclude each other")
+        body = self.body
+        length = len(body or b"") if body is None or isinstance(body, bytes) else body.length
+        if not declared.isdigit() or (length is not None and int(declared) != length):
+            raise LocalProtocolError(f"Content-Length says {declared!r:.30}, and the body has {length} bytes")
+
+    def _overrides(self, extra: list[tuple[bytes, bytes]]) -> bool:
+        """Whether one of the fields takes the place of a default one, or of Host."""
+        names = self._defaults.names
+        return any(name.lower() in names or name.lower() == b"host" for name, _ in extra)
 
     def replaced(self, *, method: str, url: URL, headers: Headers, body: bytes | Body | None) -> Request:
         """Return a request like this one but for the parts given; a redirect's next step."""

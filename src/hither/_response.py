@@ -40,6 +40,9 @@ _BOMB_SIZE = 256 * 1024 * 1024
 _BOMB_RATIO = 100
 
 
+_new = object.__new__
+
+
 class Timings:
     """Where the time of the last exchange went, in seconds.
 
@@ -150,7 +153,7 @@ class Response:
         `marks` are the moments when the exchange started, and the connection was there, the request sent and the
         head received.
         """
-        self = cls.__new__(cls)
+        self: Response = _new(cls)
         self.status_code = head.status
         self._request = request
         self._head = head

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import ssl
@@ -29,6 +30,8 @@ class TLSSettings:
         self._cert = cert
         self._trust_env = trust_env
         self._context: ssl.SSLContext | None = None
+        if cert is not None or not isinstance(verify, bool):
+            self._context = self._make()  # now, so that a wrong path is told where it is given
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -51,8 +54,18 @@ class TLSSettings:
         context = _trusting(trust_env=self._trust_env) if verify is True else _configured(verify)
         if self._cert is not None:
             parts = (self._cert,) if isinstance(self._cert, str | os.PathLike) else tuple(self._cert)
-            context.load_cert_chain(*parts)
+            for path in parts[:2]:
+                _check_path("cert", path)
+            try:
+                context.load_cert_chain(*parts)
+            except OSError as error:
+                raise OSError(f"cert={parts[0]!r} cannot be loaded: {error}") from error
         return context
+
+
+def _check_path(option: str, path: str | os.PathLike[str]) -> None:
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, f"{option}= names no file", os.fspath(path))
 
 
 def _trust_variables() -> tuple[str, str]:
@@ -81,7 +94,7 @@ def _trusting(*, trust_env: bool) -> ssl.SSLContext:
     return _finished(context)
 
 
-def _configured(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+def _configured(verify: Literal[False] | str | os.PathLike[str]) -> ssl.SSLContext:
     import ssl
 
     if verify is False:
@@ -89,11 +102,15 @@ def _configured(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        path = os.fspath(verify)  # type: ignore[arg-type]
-        if os.path.isdir(path):
-            context = ssl.create_default_context(capath=path)
-        else:
-            context = ssl.create_default_context(cafile=path)
+        _check_path("verify", verify)
+        is_folder = os.path.isdir(verify)
+        try:
+            if is_folder:
+                context = ssl.create_default_context(capath=verify)
+            else:
+                context = ssl.create_default_context(cafile=verify)
+        except ssl.SSLError as error:
+            raise OSError(f"verify={os.fspath(verify)!r} holds no certificates: {error}") from error
     return _finished(context)
 
 

@@ -121,6 +121,22 @@ def test_a_closed_pipe_is_quiet(raw):
         assert process.wait(PATIENCE) == 141
 
 
+@posix
+def test_a_pipe_that_closes_before_a_small_piece_is_quiet(raw):
+    go_on = threading.Event()
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+    with raw([head(), start, wait(go_on), b"3\r\ntwo\r\n0\r\n\r\n"]) as server:
+        process = subprocess.Popen(
+            [*COMMAND, server.url()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
+        assert os.read(process.stdout.fileno(), 10) == b"one"
+        process.stdout.close()
+        go_on.set()
+        assert process.stderr.read() == b""
+        process.stderr.close()
+        assert process.wait(PATIENCE) == 141
+
+
 # -- the request
 
 
@@ -632,7 +648,9 @@ def test_exit_codes_of_time_outs(echo, out):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         assert main(["--connect-timeout", "0.2", url]) == 28
-    assert out.err().startswith("hither: timed out after 0.2 s")
+    message = out.err()
+    assert message.startswith("hither: timed out after ")
+    assert " 0.2 s " in message
 
 
 def test_max_time_lifts_the_limits_of_the_phases(echo):

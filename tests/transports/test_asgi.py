@@ -31,6 +31,14 @@ def event(face):
     return asyncio.Event()
 
 
+async def first(pieces):
+    """Take one piece and leave the rest."""
+    piece = await anext(pieces)
+    if hasattr(pieces, "aclose"):
+        await pieces.aclose()
+    return piece
+
+
 async def start(send, status=200, headers=()):
     await send({"type": "http.response.start", "status": status, "headers": [*headers]})
 
@@ -67,7 +75,9 @@ async def echo(scope, receive, send):
 
 @ASYNC
 async def test_a_request_and_its_response(face):
-    async with face.client(transport=hither.ASGITransport(echo, root_path="/root", client=("9.9.9.9", 9))) as client:
+    async with face.client(
+        transport=hither.ASGITransport(echo, root_path="/root", client=("9.9.9.9", 9))
+    ) as client:
         answered = await client.post(
             "https://app.example:8443/gr%C3%BC%C3%9Fe%2F?q=%20x", headers={"X-Case": "Value"}, content=b"hi"
         )
@@ -229,15 +239,21 @@ async def test_what_came_before_the_exception_is_read_first(face):
 
 @ASYNC
 async def test_app_exceptions_can_be_kept_inside(face):
-    async with face.client(transport=hither.ASGITransport(raises_at_once, raise_app_exceptions=False)) as client:
+    async with face.client(
+        transport=hither.ASGITransport(raises_at_once, raise_app_exceptions=False)
+    ) as client:
         answered = await client.get(URL)
         assert (answered.status_code, answered.content) == (500, b"")
     for app in (raises_after_the_head, raises_half_way):
         async with face.client(transport=hither.ASGITransport(app, raise_app_exceptions=False)) as client:
-            with pytest.raises(hither.RemoteProtocolError, match="before its response was complete") as caught:
+            with pytest.raises(
+                hither.RemoteProtocolError, match="before its response was complete"
+            ) as caught:
                 await client.get(URL)
             assert isinstance(caught.value.__cause__, Broken)
-    async with face.client(transport=hither.ASGITransport(raises_at_the_end, raise_app_exceptions=False)) as client:
+    async with face.client(
+        transport=hither.ASGITransport(raises_at_the_end, raise_app_exceptions=False)
+    ) as client:
         assert (await client.get(URL)).content == b"whole"
 
 
@@ -359,7 +375,7 @@ async def test_the_app_is_cancelled_when_the_response_is_closed(face):
     app = Watched(face)
     async with face.client(transport=hither.ASGITransport(app)) as client:
         async with client.stream("GET", URL) as response:
-            assert await anext(response.aiter_raw()) == b"first"
+            assert await first(response.aiter_raw()) == b"first"
         assert app.notes == [cancelled(face), "ended"]
 
 
@@ -373,7 +389,8 @@ async def test_the_app_hears_of_the_disconnect(face):
 
 
 @ASYNC
-async def test_an_app_that_goes_on_after_the_disconnect_is_cancelled(face):
+async def test_an_app_that_goes_on_after_the_disconnect_is_cancelled(face, monkeypatch):
+    monkeypatch.setattr("hither.transports.asgi._GRACE", 0.05)
     app = Watched(face, listens=True, stubborn=True)
     async with face.client(transport=hither.ASGITransport(app)) as client:
         async with client.stream("GET", URL):
@@ -735,7 +752,9 @@ async def test_a_startup_that_fails(face):
                 with pytest.raises(hither.ConnectError, match="did not start: no database"):
                     await client.get(URL)
         assert app.notes == ["startup", "startup"], "it is tried again"
-    async with face.client(transport=hither.ASGITransport(Lifespan("startup raises"), lifespan=True)) as client:
+    async with face.client(
+        transport=hither.ASGITransport(Lifespan("startup raises"), lifespan=True)
+    ) as client:
         with pytest.raises(Broken, match="startup"):
             await client.get(URL)
     transport = hither.ASGITransport(Lifespan("startup raises"), raise_app_exceptions=False, lifespan=True)
@@ -831,6 +850,8 @@ def starlette_app(face, notes):
     )
 
 
+# Starlette's own: trio finds that its middleware leaves a generator behind when it is cancelled.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator object BaseHTTPMiddleware")
 @ASYNC
 async def test_starlette(face):
     notes = []
@@ -849,8 +870,10 @@ async def test_starlette(face):
         with pytest.raises(Broken):
             await client.get("/fail")
         notes.clear()
-        async with client.stream("GET", "/stream", params={"n": 1, "hang": "1"}, headers={"Accept-Encoding": "identity"}) as response:
-            async with contextlib.aclosing(response.aiter_lines()) as lines:
-                assert await anext(lines) == "line 0"
+        endless = client.stream(
+            "GET", "/stream", params={"n": 1, "hang": "1"}, headers={"Accept-Encoding": "identity"}
+        )
+        async with endless as response:
+            assert (await first(response.aiter_raw())).startswith(b"line 0\n")
         assert notes == ["stream ended"]
     assert notes == ["stream ended", "shutdown"]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
 import hither
+
+
+async def first(pieces):
+    """Take one piece and leave the rest."""
+    piece = await anext(pieces)
+    if hasattr(pieces, "aclose"):
+        await pieces.aclose()
+    return piece
 
 
 class Closing:
@@ -35,7 +41,9 @@ class AsyncPieces(Closing):
 
 async def test_a_handler_answers(face):
     def handler(request):
-        return hither.Response(201, json={"method": request.method, "url": request.url, "body": request.content.decode()})
+        return hither.Response(
+            201, json={"method": request.method, "url": request.url, "body": request.content.decode()}
+        )
 
     async with face.client(transport=hither.MockTransport(handler)) as client:
         answered = await client.post("https://example.org/items", params={"a": 1}, content=b"hi")
@@ -148,8 +156,7 @@ async def test_closing_a_response_closes_a_generator(face):
     transport = hither.MockTransport(lambda request: hither.Response(200, content=make()))
     async with face.client(transport=transport) as client:
         async with client.stream("GET", "https://example.org/") as response:
-            async with contextlib.aclosing(response.aiter_raw()) as pieces:
-                assert await anext(pieces) == b"one"
+            assert await first(response.aiter_raw()) == b"one"
         assert ended == ["async" if face.is_async else "sync"]
 
 
@@ -164,8 +171,7 @@ async def test_closing_an_async_response_closes_a_sync_generator(face):
             ended.append(True)
 
     response = hither.Response(200, stream=pieces())
-    async with contextlib.aclosing(response.aiter_bytes()) as read:
-        assert await anext(read) == b"one"
+    assert await first(response.aiter_bytes()) == b"one"
     await response.aclose()
     assert ended == [True]
 
@@ -198,7 +204,9 @@ async def test_a_gzip_stream_is_decoded(face):
     data = gzip.compress(b"hello" * 100)
 
     def handler(request):
-        return hither.Response(200, headers={"Content-Encoding": "gzip"}, content=face.body([data[:7], data[7:]]))
+        return hither.Response(
+            200, headers={"Content-Encoding": "gzip"}, content=face.body([data[:7], data[7:]])
+        )
 
     async with face.client(transport=hither.MockTransport(handler)) as client:
         assert (await client.get("https://example.org/")).content == b"hello" * 100

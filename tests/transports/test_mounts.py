@@ -63,14 +63,31 @@ def test_does_not_match(pattern, url):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "all", "https", "example.org", "://x", "https://example.org/path", "https://u@example.org", "all://x:y", "all://x:99999"],
+    [
+        "",
+        "all",
+        "https",
+        "example.org",
+        "://x",
+        "https://example.org/path",
+        "https://u@example.org",
+        "all://x:y",
+        "all://x:99999",
+    ],
 )
 def test_what_is_no_pattern(pattern):
     with pytest.raises(ValueError):
         Pattern(pattern)
 
 
-ORDER = ["all://", "http://", "all://*.example.org", "http://*.example.org", "http://a.example.org", "http://a.example.org:123"]
+ORDER = [
+    "all://",
+    "http://",
+    "all://*.example.org",
+    "http://*.example.org",
+    "http://a.example.org",
+    "http://a.example.org:123",
+]
 
 
 @pytest.mark.parametrize("given", [ORDER, ORDER[::-1]])
@@ -105,7 +122,9 @@ def answers(text):
 
 
 async def test_none_is_for_the_clients_own_connections(face, echo):
-    async with face.client(mounts={"all://": answers("mock"), f"http://127.0.0.1:{echo.port}": None}) as client:
+    async with face.client(
+        mounts={"all://": answers("mock"), f"http://127.0.0.1:{echo.port}": None}
+    ) as client:
         assert (await client.get(echo.url("/json"))).json()["hello"] == "world"
         assert (await client.get("http://127.0.0.1:1/")).text == "mock"
 
@@ -139,7 +158,12 @@ class Counting(hither.BaseTransport, hither.AsyncBaseTransport):
 
 async def test_transports_are_closed_once_with_the_client(face):
     twice, once, default = Counting(), Counting(), Counting()
-    mounts = {"http://a.example": twice, "http://b.example": twice, "http://c.example": once, "http://d.example": None}
+    mounts = {
+        "http://a.example": twice,
+        "http://b.example": twice,
+        "http://c.example": once,
+        "http://d.example": None,
+    }
     async with face.client(transport=default, mounts=mounts) as client:
         assert [each.closed for each in (twice, once, default)] == [0, 0, 0]
         await client.aclose()

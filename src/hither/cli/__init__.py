@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeError as error:
         return _fail(f"an argument is not text: {error}", USAGE)
     except OSError as error:  # files and sockets have their own errors: this is standard output
-        return _fail(f"cannot write: {error.strerror or error}", WRITING)
+        _forget_stdout()
+        return _fail(f"cannot write to standard output: {error.strerror or error}", WRITING)
 
 
 def _open_what_is_closed() -> None:
@@ -78,7 +79,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _forget_stdout() -> None:
-    """Let the interpreter's last flush go nowhere: whoever read the pipe has closed it."""
+    """Let the interpreter's last flush go nowhere: what is still buffered cannot be written."""
     with suppress(OSError, ValueError):  # it may be no file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from .._errors import (
     WriteTimeout,
 )
 from ..protocol.events import End, Event, Field, ResponseHead
-from ..protocol.http1 import ResponseParser, request_head
+from ..protocol.http1 import ResponseParser
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,16 +25,44 @@ if TYPE_CHECKING:
     from .._options import Deadline, Timeout
     from ..net.base import Stream
 
+_IN_STEPS = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
+_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+
 SENT, ANSWERED = 2, 3  # where an exchange's marks hold these moments
 
 _CONTINUE_WAIT = 1.0  # seconds for a 100 Continue before the body goes out anyway; curl's default
 _ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; more is watched for an early answer
 
 
+class _Framing:
+    """How the pieces of a body are put on the wire, as the request's head says (RFC 9112 §6)."""
+
+    __slots__ = ("_chunked", "_declared", "_sent")
+
+    def __init__(self, head: bytes) -> None:
+        declared = _LENGTH.search(head)
+        self._declared = None if declared is None else int(declared[1])
+        self._chunked = declared is None
+        self._sent = 0
+
+    def frame(self, piece: bytes) -> bytes:
+        """Return a piece as it is sent, or for b"" the end of the body."""
+        if self._chunked:
+            return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
+        self._sent += len(piece)
+        declared = self._declared or 0
+        if self._sent > declared or (not piece and self._sent < declared):
+            raise LocalProtocolError(
+                f"the body gave {self._sent} bytes{' and more' if piece else ''} where Content-Length said {declared}"
+            )
+        return piece
+
+
 class HTTP1Connection:
     """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
 
-    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "is_stale", "trailers")
+    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "is_stale", "reusable", "trailers")
 
     def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
         self._stream = stream
@@ -42,16 +71,11 @@ class HTTP1Connection:
         self._next = 0  # the first of them that is not taken yet
         self._sent_whole = True
         self.is_stale = stream.is_readable  # of an idle connection: the server closed it, or spoke out of turn
+        self.reusable = True  # the last response was read to its end, and neither side said that it is the last
         self.fresh = True  # no exchange was begun on it
         self.info = info  # the peer's address, the TLS session, and how long resolve, connect and tls took
         self.hints: list[list[Field]] | None = None
         self.trailers: list[Field] | None = None
-
-    @property
-    def reusable(self) -> bool:
-        """The last response was read to its end, and neither side said that it is the last."""
-        parser = self._parser
-        return parser.done and parser.keep_alive and self._sent_whole and self._next == len(self._events)
 
     @property
     def answered(self) -> bool:
@@ -68,27 +92,31 @@ class HTTP1Connection:
             self._stream.socket.close()
 
     async def exchange(
-        self, method: str, target: bytes, fields: bytes, body: bytes | Body | None, deadline: Deadline | Timeout, marks: list[float]
+        self,
+        method: str,
+        head: bytes,
+        body: bytes | Body | None,
+        deadline: Deadline | Timeout,
+        marks: list[float],
     ) -> ResponseHead:
         """Send a request and return the head of its final response; `read_chunk` returns the rest.
 
-        `marks` takes the moments SENT and ANSWERED.
+        `head` is the request's, as it goes on the wire. `marks` takes the moments SENT and ANSWERED.
         """
+        self.reusable = False
         parser = self._parser
         parser.expect(method)
-        data = request_head(method, target, fields)
-        if body is None or (isinstance(body, bytes) and len(body) <= _ONE_WRITE and b"100-" not in fields):
-            if body is not None:
-                data += body
+        if body is None or (isinstance(body, bytes) and len(body) <= _ONE_WRITE and not _IN_STEPS.search(head)):
+            data = head if body is None else head + body
             try:
                 await self._stream.write(data, deadline.write)
             except OSError as error:
                 raise _write_failure(error, deadline) from error
         else:
-            head = await self._send_with_body(data, fields, body, deadline)
-            if head is not None:
+            answer = await self._send_with_body(head, body, deadline)
+            if answer is not None:
                 marks[SENT] = marks[ANSWERED] = monotonic()
-                return head
+                return answer
         marks[SENT] = monotonic()
         try:
             data = await self._stream.read(deadline.read)
@@ -137,7 +165,7 @@ class HTTP1Connection:
     # Bodies that are sent piece by piece
 
     async def _send_with_body(
-        self, head: bytes, fields: bytes, body: bytes | Body, deadline: Deadline | Timeout
+        self, head: bytes, body: bytes | Body, deadline: Deadline | Timeout
     ) -> ResponseHead | None:
         """Send head and body; return the response's head when it came before the body was out."""
         self._sent_whole = False
@@ -145,14 +173,12 @@ class HTTP1Connection:
             await self._stream.write(head, deadline.write)
         except OSError as error:
             raise _write_failure(error, deadline) from error
-        lines = fields.lower()
-        if b"\r\nexpect: 100-continue\r\n" in lines:
+        if _EXPECT.search(head):
             answer = await self._await_continue(deadline)
             if answer is not None:
                 return answer
-        chunked = b"\r\ntransfer-encoding:" in lines
         try:
-            answer = await self._upload(body, deadline, chunked=chunked)
+            answer = await self._upload(body, _Framing(head), deadline)
         except OSError as error:
             return await self._last_words(error, deadline)
         self._sent_whole = answer is None
@@ -174,24 +200,18 @@ class HTTP1Connection:
                 return head
         return None
 
-    async def _upload(self, body: bytes | Body, deadline: Deadline | Timeout, *, chunked: bool) -> ResponseHead | None:
-        declared = len(body) if isinstance(body, bytes) else body.length
-        sent = 0
+    async def _upload(
+        self, body: bytes | Body, framing: _Framing, deadline: Deadline | Timeout
+    ) -> ResponseHead | None:
+        position = 0
         while True:
             if isinstance(body, bytes):
-                piece = body[sent : sent + _ONE_WRITE]
+                piece = body[position : position + _ONE_WRITE]
+                position += len(piece)
             else:
                 piece = await body.read_chunk()
-            sent += len(piece)
-            if declared is not None and not chunked and (sent > declared or (not piece and sent < declared)):
-                raise LocalProtocolError(
-                    f"the body gave {sent} bytes{' and more' if piece else ''} where Content-Length said {declared}"
-                )
-            if piece:
-                data = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
-            elif chunked:
-                data = b"0\r\n\r\n"
-            else:
+            data = framing.frame(piece)
+            if not data:
                 return None
             answer = await self._give(data, deadline)
             if answer is not None or not piece:
@@ -231,9 +251,13 @@ class HTTP1Connection:
             return None
         pieces = events[self._next : -1]
         self._next = len(events)
-        if last.trailers:
-            self.trailers = last.trailers
+        self._end(last)
         return b"".join(pieces)  # type: ignore[arg-type]  # all between head and end is content
+
+    def _end(self, end: End) -> None:
+        self.reusable = self._parser.keep_alive and self._sent_whole
+        if end.trailers:
+            self.trailers = end.trailers
 
     async def read_chunk(self, deadline: Deadline | Timeout) -> bytes:
         """Return the next bytes of the content; b"" at its end."""
@@ -245,7 +269,7 @@ class HTTP1Connection:
         if isinstance(event, bytes):
             return event
         if isinstance(event, End):
-            self.trailers = event.trailers
+            self._end(event)
             return b""
         raise RemoteProtocolError("the server sent a second response inside the first")
 

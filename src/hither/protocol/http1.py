@@ -94,7 +94,7 @@ def request_head(method: str, target: bytes, fields: bytes) -> bytes:
     >>> request_head("GET", b"/", b"Host: example.org\r\n")
     b'GET / HTTP/1.1\r\nHost: example.org\r\n\r\n'
     """
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (_methods.get(method) or encode_method(method), target, fields)
+    return b"".join((_methods.get(method) or encode_method(method), b" ", target, b" HTTP/1.1\r\n", fields, b"\r\n"))
 
 
 def _parse_field_line(line: bytes) -> tuple[Field, int]:
@@ -223,7 +223,7 @@ class ResponseParser:
     """
 
     __slots__ = (
-        "_at_head",
+        "_awaits_head",
         "_buffer",
         "_informational",
         "_method",
@@ -240,7 +240,7 @@ class ResponseParser:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._at_head = False  # nothing was received of a response that may have a body
+        self._awaits_head = False  # a response is expected, and nothing of it was received
         self._state: Callable[[bytes, int, list[Event]], int] = self._excess
         self._method = ""
         self._remaining = 0
@@ -258,11 +258,8 @@ class ResponseParser:
         if self._buffer:
             raise RemoteProtocolError("the server sent bytes that no request asked for")
         self._method = method
-        self._state = self._head
-        self._at_head = method not in _BODILESS
-        self._informational = 0
+        self._awaits_head = True
         self.done = self.started = False
-        self.keep_alive = True
 
     @property
     def excess(self) -> bytes:
@@ -272,16 +269,17 @@ class ResponseParser:
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the server."""
         self.started = True
-        if self._at_head:
-            self._at_head = False
+        if self._awaits_head:
+            self._awaits_head = False
             # The short way: a whole response at once, behind a head that was seen before.
             end = data.find(b"\r\n\r\n")
             known = _heads.get(data[:end]) if end > 0 else None
-            if known is not None and known.whole == len(data) - end - 4:
-                self._state = self._excess
+            if known is not None and known.whole == len(data) - end - 4 and self._method not in _BODILESS:
                 self.done = True
                 self.keep_alive = known.keep_alive
                 return [known.head, data[end + 4 :], END]
+            self._state = self._head
+            self._informational = 0
         events: list[Event] = []
         size = len(data)
         position = 0
@@ -293,14 +291,14 @@ class ResponseParser:
         """Take the end of the server's bytes."""
         state = self._state
         self.keep_alive = False
+        if self._awaits_head:
+            raise RemoteProtocolError("the server closed the connection without an answer")
         if state == self._until_close:
             self._state = self._excess
             self.done = True
             return [END]
         if state == self._head:
-            if self.started:
-                raise RemoteProtocolError("the server closed the connection inside the response's head")
-            raise RemoteProtocolError("the server closed the connection without an answer")
+            raise RemoteProtocolError("the server closed the connection inside the response's head")
         if state == self._length:
             total = self.total or 0
             raise RemoteProtocolError(

@@ -13,7 +13,7 @@ from .._errors import CloseError, ConnectError, ReadTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._options import Deadline
+    from .._options import Deadline, Timeout
     from ..net.tasks import Bell, Task, Tasks
 
 
@@ -67,17 +67,16 @@ class Lifespan:
         """Whether the application said so, or raised."""
         return self._failure is not None or self._task.error is not None
 
-    async def startup(self, deadline: Deadline) -> None:
+    async def startup(self, deadline: Deadline | Timeout) -> None:
         """Wait until the application has started; `ConnectError`, or its own exception, when it does not.
 
         One that returns and says nothing has no lifespan, and is as good as started.
         """
-        limit = deadline.timeout.read
         try:
-            if not await self._bell.until(lambda: self._started or self._over, deadline.within(limit)):
+            if not await self._bell.until(lambda: self._started or self._over, deadline.read):
                 raise TimeoutError
         except TimeoutError:
-            raise deadline.expired(ReadTimeout, "waiting for the application to start", limit) from None
+            raise deadline.expired(ReadTimeout, "read", "waiting for the application to start") from None
         if self.failed:
             self._raise_failure(ConnectError, "the application did not start")
 

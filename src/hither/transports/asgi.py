@@ -84,7 +84,7 @@ class ASGITransport(AsyncBaseTransport):
         """Return the application's response as soon as it has begun."""
         started = monotonic()
         request.encode_fields()  # what could not be sent is refused here as everywhere
-        deadline = request.deadline or _TIMEOUT.deadline(started)
+        deadline = request.deadline or _TIMEOUT
         loop = self._here()
         scope = self._scope(request)
         if self.lifespan:
@@ -144,7 +144,7 @@ class _Loop:
         self.exchanges: set[_Exchange] = set()
         self.lifespan: Lifespan | None = None
 
-    async def begin(self, transport: ASGITransport, deadline: Deadline) -> dict[str, Any]:
+    async def begin(self, transport: ASGITransport, deadline: Deadline | Timeout) -> dict[str, Any]:
         """Start the application up, once; return a copy of its state, for one request."""
         from ._lifespan import Lifespan
 
@@ -174,7 +174,7 @@ class _Exchange:
     A source of content: `read_chunk`, `close`, `aclose`. The application's side is `receive` and `send`.
     """
 
-    def __init__(self, request: Request, deadline: Deadline, loop: _Loop, *, raises: bool) -> None:
+    def __init__(self, request: Request, deadline: Deadline | Timeout, loop: _Loop, *, raises: bool) -> None:
         from ..net.tasks import Bell
 
         self.closed = False  # the reader has left, or has it all
@@ -195,7 +195,7 @@ class _Exchange:
         self._ahead = 0  # bytes in `_pieces`
         self._complete = False
         self._listening = 0  # calls of `receive` and `send` that would notice a disconnect
-        self._moved = 0.0  # when the application last did something
+        self._moves = 0  # what the application did: each gives it time anew
 
     def start(self, app: ASGIApplication, scope: dict[str, Any]) -> None:
         """Start the application's task."""
@@ -231,11 +231,11 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001 - it is raised to the reader, whose body it is
             self._asked_all = True
             self._failure = error
-            self._bell.ring()
             return {"type": "http.disconnect"}
         finally:
             self._uploading = False
-            self._moved = monotonic()
+            self._moves += 1
+            self._bell.ring()
         self._asked_all = not piece
         return {"type": "http.request", "body": piece, "more_body": bool(piece)}
 
@@ -250,7 +250,7 @@ class _Exchange:
             self._take_body(message)
         elif kind != "http.response.trailers":
             raise RuntimeError(f"the application sent {kind!r} in the place of 'http.response.body'")
-        self._moved = monotonic()
+        self._moves += 1
         self._bell.ring()
         await self._loop.tasks.turn()
         self._listening += 1
@@ -334,18 +334,17 @@ class _Exchange:
     async def _wait(self, happened: Callable[[], bool], what: str) -> None:
         """Wait for the application, no longer than `Timeout.read` without it doing anything."""
         deadline = self._deadline
-        limit = deadline.timeout.read
-        self._moved = monotonic()
         try:
+            limit, since, moves = deadline.read, monotonic(), self._moves
             while not happened():
-                if self._uploading:
-                    self._moved = monotonic()
-                left = None if limit is None else self._moved + limit - monotonic()
+                if self._uploading or self._moves != moves:
+                    limit, since, moves = deadline.read, monotonic(), self._moves
+                left = None if limit is None else since + limit - monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError
-                await self._bell.wait(deadline.within(left))
+                await self._bell.wait(left)
         except TimeoutError:
-            raise deadline.expired(ReadTimeout, what, limit) from None
+            raise deadline.expired(ReadTimeout, "read", what) from None
 
     async def _stop(self) -> None:
         """Cancel the application and wait until it has ended."""

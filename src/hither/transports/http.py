@@ -65,9 +65,8 @@ class HTTPTransport(BaseTransport):
 
     def handle_request(self, request: Request) -> Response:
         """Send the request; the response's content is still to be read."""
-        started = monotonic()
-        deadline = request.deadline or _TIMEOUT.deadline(started)
-        return run_sync(self._networks.current().send(request, deadline, started))
+        deadline = request.deadline or _TIMEOUT
+        return run_sync(self._networks.current().send(request, deadline, monotonic()))
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their responses."""
@@ -88,9 +87,8 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     async def handle_async_request(self, request: Request) -> Response:
         """Send the request; the response's content is still to be read."""
-        started = monotonic()
-        deadline = request.deadline or _TIMEOUT.deadline(started)
-        return await self._networks.current().send(request, deadline, started)
+        deadline = request.deadline or _TIMEOUT
+        return await self._networks.current().send(request, deadline, monotonic())
 
     async def aclose(self) -> None:
         """Close the idle connections of the running event loop; those in use close with their responses."""

@@ -7,7 +7,7 @@ import io
 import sys
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
 from .._body import Body
@@ -17,7 +17,7 @@ from .base import BaseTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import TextIO, TypeAlias
+    from typing import IO, TextIO, TypeAlias
 
     from _typeshed import WriteableBuffer
 
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     WSGIApplication: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+_SPOOL = 1024 * 1024  # bytes of a body of unknown length that stay in memory; our choice
+
+
 class WSGITransport(BaseTransport):
     """Answers the requests of a `Client` from a WSGI application, without a network.
 
     The application runs in the calling thread. Its response is streamed: the iterable gives its next piece
-    when that is read, and its `close()` is called with the response's. The request's body is streamed too.
+    when that is read, and its `close()` is called with the response's. The request's body is streamed too
+    when its length is known.
 
     `raise_app_exceptions`: let what the application raises, or hands to `start_response` as `exc_info`,
     through to the caller; else a response of status 500, or `RemoteProtocolError` when there was half a
@@ -69,10 +73,15 @@ class WSGITransport(BaseTransport):
         started = monotonic()
         request.encode_fields()  # what could not be sent is refused here as everywhere
         run = _Run(request, raises=self.raise_app_exceptions)
-        head = run.start(self.app, self._environ(request, run.input()))
+        try:
+            environ = self._environ(request, *run.input())
+        except BaseException:
+            run.close()
+            raise
+        head = run.start(self.app, environ)
         return respond(request, head, None if run.closed else run, started)
 
-    def _environ(self, request: Request, source: io.BufferedIOBase) -> dict[str, Any]:
+    def _environ(self, request: Request, source: IO[bytes], length: int | None) -> dict[str, Any]:
         url = request.url
         path, _, query = url.target.partition(b"?")
         # PEP 3333, "Unicode Issues": bytes as latin-1.
@@ -102,6 +111,9 @@ class WSGITransport(BaseTransport):
             # RFC 9110 §5.3: fields of one name are joined; RFC 6265 §5.4: cookies by semicolons.
             separator = "; " if key == "HTTP_COOKIE" else ", "
             environ[key] = f"{environ[key]}{separator}{text}" if key in environ else text
+        if length is not None:
+            environ["CONTENT_LENGTH"] = str(length)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
         return environ
 
 
@@ -139,7 +151,8 @@ class _Run:
         self.closed = False
         self._request = request
         self._raises = raises
-        self._upload = _Upload(request.body) if isinstance(request.body, Body) else None
+        self._upload: _Upload | None = None
+        self._spool: IO[bytes] | None = None
         self._iterable: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = iter(())
         self._head: ResponseHead | None = None
@@ -147,11 +160,26 @@ class _Run:
         self._pieces: deque[bytes] = deque()
         self._reported: BaseException | None = None  # what the application handed over as exc_info
 
-    def input(self) -> io.BufferedIOBase:
-        """Return the request's body as a file."""
-        if self._upload is not None:
-            return io.BufferedReader(self._upload)
-        return io.BytesIO(self._request.content)
+    def input(self) -> tuple[IO[bytes], int | None]:
+        """Return the request's body as a file, and its length where no field says it.
+
+        PEP 3333 knows no chunked requests: without CONTENT_LENGTH most applications would see no content. So a
+        body of unknown length is taken whole first, as nginx does it.
+        """
+        body = self._request.body
+        if not isinstance(body, Body):
+            return io.BytesIO(body or b""), None
+        if "content-length" in self._request.headers:
+            self._upload = _Upload(body)
+            return cast("IO[bytes]", io.BufferedReader(self._upload)), None
+        from tempfile import SpooledTemporaryFile
+
+        self._spool = file = SpooledTemporaryFile(_SPOOL)  # noqa: SIM115 - closed in close()
+        while piece := body.next_chunk():
+            file.write(piece)
+        length = file.tell()
+        file.seek(0)
+        return file, length
 
     def start(self, app: WSGIApplication, environ: dict[str, Any]) -> ResponseHead:
         """Call the application and run it to its first piece of content."""
@@ -257,6 +285,8 @@ class _Run:
         if self.closed:
             return
         self.closed = True
+        if self._spool is not None:
+            self._spool.close()
         close = getattr(self._iterable, "close", None)
         if close is not None:
             try:
