@@ -119,7 +119,8 @@ def run(
             # What earlier ones did not use is for the later ones.
             seconds = (deadline - time.monotonic()) / left if deadline else SECONDS
             left -= 1
-            turns = 1 if bench.counter == "callgrind" else max(1, min(rounds, int(seconds / 1.5)))
+            least = 3.0 if case.waves else 0.9  # seconds, for a round of four short runs
+            turns = 1 if bench.counter == "callgrind" else max(1, min(rounds, int(seconds / least)))
             if case.waves and not deadline:
                 seconds, turns = 80.0, 2
             print(f"{case.name}: {library}", file=sys.stderr, flush=True)

@@ -73,7 +73,7 @@ def _small() -> Iterator[Case]:
                     runner=runner,
                     concurrency=concurrency,
                     tls=tls,
-                    quick=concurrency == 50 and not (tls and runner == "uvloop"),
+                    quick=concurrency == 50 and not tls,
                 )
 
 
@@ -145,7 +145,6 @@ def _waiting() -> Iterator[Case]:
                 path="/delay",
                 concurrency=concurrency,
                 waves=10_000,
-                quick=runner == "asyncio" and concurrency == 1000,
             )
 
 

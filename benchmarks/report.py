@@ -120,8 +120,8 @@ def _costs(rows: list[dict[str, Any]], counter: str) -> str:
         ratio = between(row["ratio"], "×")
         return ratio if counter == "cpu" else f"{_thousands(row['cost'])} ({ratio})"
 
-    unit = rows[0]["unit"]
-    title = f"Cost of a {unit}" if counter == "cpu" else f"Thousands of instructions per {unit}"
+    unit = "" if rows[0]["unit"] == "time" else f" of each {rows[0]['unit']}"
+    title = f"Cost{unit}" if counter == "cpu" else f"Thousands of instructions{unit}"
     return f"{title}, beside the bare floor's:\n\n{_grid(rows, cell)}"
 
 
@@ -160,7 +160,9 @@ def _million(rows: list[dict[str, Any]]) -> str:
         return ""
     lines = []
     for row in sorted(waiting, key=lambda row: (row["in_flight"], row["cpu_seconds"]["median"])):
-        hours = {name: DAY / row["per_second"][name] / 3600 for name in ("median", "low", "high")}
+        pace = row["per_second"]
+        ends = {"median": pace["median"], "low": pace["high"], "high": pace["low"]}
+        hours = {name: DAY / ends[name] / 3600 for name in ends}
         minutes = {name: DAY * row["cpu_seconds"][name] / 60 for name in ("median", "low", "high")}
         lines.append(
             [

@@ -5,20 +5,18 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from ._setup import NetworkSettings, LoopNetworks, make_engine
+from ._setup import BaseClient, LoopNetworks, NetworkSettings, make_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from typing import Unpack
+    from typing import Self, Unpack
 
-    from ._headers import Headers
     from ._options import ClientOptions, RequestOptions, URLTypes
     from ._request import Request
     from ._response import Response
-    from .policy.cookies import Cookies
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """Makes requests, and keeps connections, cookies and defaults between them.
 
     Works under asyncio and trio, and through several event loops, one after another or at once in threads: each
@@ -40,7 +38,7 @@ class AsyncClient:
     def _start(self, options: ClientOptions, *, keep_cookies: bool = True) -> None:
         self._networks = LoopNetworks(NetworkSettings(options))
         self._engine, self._transports = make_engine(
-            "AsyncClient()", options, self._networks.current, _adapt, keep_cookies=keep_cookies
+            "AsyncClient()", options, self._networks.current, _adapt, is_async=True, keep_cookies=keep_cookies
         )
 
     # Requests
@@ -87,30 +85,9 @@ class AsyncClient:
         async with await self._engine.request(method.upper(), url, options, stream=True) as response:
             yield response
 
-    def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
-        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
-        return self._engine.build(method.upper(), url, options)
-
     async def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
         """Send a request. With `stream` the response must be read and closed by the caller."""
         return await self._engine.send(request, self._engine.settings_for(request, options), stream=stream)
-
-    # What it keeps
-
-    @property
-    def headers(self) -> Headers:
-        """The default fields of all requests."""
-        return self._engine.headers
-
-    @property
-    def cookies(self) -> Cookies:
-        """The cookie jar."""
-        return self._engine.jar
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether `aclose` was called."""
-        return self._engine.closed
 
     async def aclose(self) -> None:
         """Close all idle connections; those of open responses close with these."""
@@ -119,7 +96,7 @@ class AsyncClient:
         for transport in self._transports:
             await transport.aclose()
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -128,7 +105,9 @@ class AsyncClient:
 
 def _adapt(transport: Any) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     if not hasattr(transport, "handle_async_request"):
-        raise TypeError(f"{type(transport).__name__} has no handle_async_request: AsyncClient needs an AsyncBaseTransport")
+        raise TypeError(
+            f"{type(transport).__name__} has no handle_async_request: AsyncClient needs an AsyncBaseTransport"
+        )
 
     async def handle(request: Request) -> Response:
         response: Response = await transport.handle_async_request(request)

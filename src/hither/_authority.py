@@ -41,9 +41,7 @@ def split_authority(url: str, authority: str) -> tuple[str, str, int | None]:
     userinfo, _, host_port = authority.rpartition("@")
     match = _HOST_PORT.fullmatch(host_port)
     if match is None:
-        raise invalid_url(
-            url, "what follows the host is no port" if ":" in host_port else "its host is not valid"
-        )
+        raise invalid_url(url, "what follows the host is no port" if ":" in host_port else "its host is not valid")
     host, port_text = match.groups()
     port = None
     if port_text:
@@ -81,7 +79,7 @@ def is_host(host: str) -> bool:
 
 
 def _ipv6(url: str, literal: str) -> str:
-    import ipaddress  # noqa: PLC0415  # few URLs need it
+    import ipaddress  # few URLs need it
 
     address, percent, zone = literal.partition("%")
     if percent:
@@ -98,7 +96,7 @@ def _ipv6(url: str, literal: str) -> str:
 def _encode_idna(url: str, host: str) -> str:
     if len(host) > MAX_HOST_LENGTH:
         raise invalid_url(url, f"its host is longer than {MAX_HOST_LENGTH} octets")
-    import idna  # noqa: PLC0415  # only for names that are not ASCII
+    import idna  # only for names that are not ASCII
 
     try:
         return idna.encode(host, uts46=True).decode("ascii")
@@ -109,7 +107,7 @@ def _encode_idna(url: str, host: str) -> str:
 @lru_cache(maxsize=1024)  # a few bytes each; as many hosts as a client keeps connections to, and more
 def decode_idna(host: str) -> str:
     """The host in Unicode; as it is when it does not decode."""
-    import idna  # noqa: PLC0415
+    import idna
 
     try:
         return idna.decode(host)

@@ -351,9 +351,7 @@ def form_pairs(data: Any) -> list[tuple[Any, Any]]:
 def _form_values(name: Any, value: Any) -> list[str | bytes]:
     if hasattr(value, "keys") or hasattr(value, "read"):
         hint = "use json= for nested data" if hasattr(value, "keys") else "a file goes into files="
-        raise TypeError(
-            f"the form field {name!r} takes a value or a list, not {type(value).__name__}: {hint}"
-        )
+        raise TypeError(f"the form field {name!r} takes a value or a list, not {type(value).__name__}: {hint}")
     if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, bytearray)):
         return [_form_value(name, item) for item in value]
     return [_form_value(name, value)]

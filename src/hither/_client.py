@@ -5,21 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ._setup import NetworkSettings, SyncNetwork, make_engine
+from ._setup import BaseClient, NetworkSettings, SyncNetwork, make_engine
 from .net.base import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from typing import Unpack
+    from typing import Self, Unpack
 
-    from ._headers import Headers
     from ._options import ClientOptions, RequestOptions, URLTypes
     from ._request import Request
     from ._response import Response
-    from .policy.cookies import Cookies
 
 
-class Client:
+class Client(BaseClient):
     """Makes requests, and keeps connections, cookies and defaults between them.
 
     Safe to use from many threads, and after `fork`. Close it, or use it as a context manager. Options: see
@@ -37,7 +35,7 @@ class Client:
     def _start(self, options: ClientOptions, *, keep_cookies: bool = True) -> None:
         self._networks = SyncNetwork(NetworkSettings(options))
         self._engine, self._transports = make_engine(
-            "Client()", options, self._networks.current, _adapt, keep_cookies=keep_cookies
+            "Client()", options, self._networks.current, _adapt, is_async=False, keep_cookies=keep_cookies
         )
 
     # Requests
@@ -84,30 +82,9 @@ class Client:
         with run_sync(self._engine.request(method.upper(), url, options, stream=True)) as response:
             yield response
 
-    def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
-        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
-        return self._engine.build(method.upper(), url, options)
-
     def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
         """Send a request. With `stream` the response must be read and closed by the caller."""
         return run_sync(self._engine.send(request, self._engine.settings_for(request, options), stream=stream))
-
-    # What it keeps
-
-    @property
-    def headers(self) -> Headers:
-        """The default fields of all requests."""
-        return self._engine.headers
-
-    @property
-    def cookies(self) -> Cookies:
-        """The cookie jar."""
-        return self._engine.jar
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._engine.closed
 
     def close(self) -> None:
         """Close all idle connections; those of open responses close with these."""
@@ -116,7 +93,7 @@ class Client:
         for transport in self._transports:
             transport.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,7 +1,7 @@
 """The main loop: prepare a request, send it, ask the policies what to do next, until there is a response.
 
-    client.get() ─► Engine.request ─► Engine.send ─┬─► Network.send ─► connection.exchange ─► the socket
-                                                   └─► or a transport of the user's
+client.get() ─► Engine.request ─► Engine.send ─┬─► Network.send ─► connection.exchange ─► the socket
+                                               └─► or a transport of the user's
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ._headers import Headers
 from ._options import Deadline, RequestOptions, Timeout, unknown_options
 from ._query import QueryParams
 from ._request import DefaultFields, Request
-from ._response import Response
 from ._url import URL, merge_base, merge_params, parse_url
 from ._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from ._options import URLTypes
     from ._network import Network
+    from ._options import URLTypes
+    from ._response import Response
     from .policy.auth import Auth
     from .policy.cookies import Cookies
 
@@ -47,7 +47,7 @@ class Settings:
         max_redirects: int = 20,
         raise_for_status: bool = False,
     ) -> None:
-        self.auth: Auth | None | bool = auth  # False when the call says that there shall be none
+        self.auth: Auth | bool | None = auth  # False when the call says that there shall be none
         self.timeout = timeout
         self.follow_redirects = follow_redirects
         self.max_redirects = max_redirects
@@ -82,6 +82,7 @@ class Engine:
         *,
         settings: Settings,
         network: Callable[[], Network],
+        is_async: bool,
         headers: Any = None,
         params: Any = None,
         cookies: Cookies | None = None,
@@ -96,6 +97,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.network = network
+        self.is_async = is_async
         self.cookies = cookies
         self.route = route
         self.closed = False
@@ -159,10 +161,11 @@ class Engine:
         if get("extensions"):
             request.extensions = dict(options["extensions"])
         request._extra = None
-        request.fill(
-            get("headers"), get("content"), get("data"), get("files"), get("json"), self._json_dumps
-        )
+        request.fill(get("headers"), get("content"), get("data"), get("files"), get("json"), self._json_dumps)
         request.settings = self.settings.override(options)
+        body = request.body
+        if body is not None and not isinstance(body, bytes) and body.is_async and not self.is_async:
+            raise TypeError("the body is an async iterable, which only AsyncClient can send")
 
     def settings_for(self, request: Request, options: Mapping[str, Any]) -> Settings:
         """Return the settings of a request that was built before, with the options of its sending."""
@@ -223,7 +226,9 @@ class Engine:
                 started = monotonic()
             if history is not None:
                 response.history = history
-            if not stream and response._content is None:
+            if stream:
+                response._unread()
+            elif response._content is None:
                 await response._read()
             if settings.raise_for_status and response.status_code >= 400:
                 await response._read()
@@ -306,9 +311,7 @@ class Engine:
         jar.store(response.url, response.headers.get_list("set-cookie"))
         return jar
 
-    async def _redirect(
-        self, response: Response, settings: Settings, history: list[Response] | None
-    ) -> Request | None:
+    async def _redirect(self, response: Response, settings: Settings, history: list[Response] | None) -> Request | None:
         from .policy.redirect import redirect_request
 
         try:
@@ -394,7 +397,9 @@ def _netrc_auth() -> Any:
     return NetRCAuth(path)
 
 
-def _checked_hooks(hooks: Mapping[str, list[Callable[..., Any]]] | None) -> dict[str, list[Callable[..., Any]]] | None:
+def _checked_hooks(
+    hooks: Mapping[str, list[Callable[..., Any]]] | None,
+) -> dict[str, list[Callable[..., Any]]] | None:
     if not hooks:
         return None
     unknown = hooks.keys() - set(_HOOKS)

@@ -118,9 +118,7 @@ def _fields(data: Any) -> list[tuple[Any, Any]]:
 def _pairs(values: Any, what: str = "files=") -> Iterable[tuple[Any, Any]]:
     if hasattr(values, "keys"):
         return [(key, values[key]) for key in values.keys()]  # noqa: SIM118 - any mapping, multidicts too
-    if isinstance(values, (list, tuple)) and all(
-        isinstance(v, (list, tuple)) and len(v) == 2 for v in values
-    ):
+    if isinstance(values, (list, tuple)) and all(isinstance(v, (list, tuple)) and len(v) == 2 for v in values):
         return values
     raise TypeError(f"{what} takes a mapping or a list of (name, value) pairs, not {type(values).__name__}")
 
@@ -174,7 +172,7 @@ def _guess_name(file: Any) -> str:
     if isinstance(name, bytes):
         name = os.fsdecode(name)
     if isinstance(name, str) and name[:1] != "<":
-        return os.path.basename(name) or "upload"  # noqa: PTH119 - pathlib is an import for nothing else
+        return os.path.basename(name) or "upload"
     return "upload"
 
 

@@ -14,17 +14,14 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ._headers import Headers
-    from ._url import URL, QueryParams
+    from ._query import QueryParams
+    from ._url import URL
     from .policy.auth import Auth
     from .policy.cookies import Cookies
 
     ParamTypes: TypeAlias = QueryParams | Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes
     HeaderTypes: TypeAlias = (
-        Headers
-        | Mapping[str, str]
-        | Mapping[bytes, bytes]
-        | Iterable[tuple[str, str]]
-        | Iterable[tuple[bytes, bytes]]
+        Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
     )
     CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]]
     ContentTypes: TypeAlias = Any

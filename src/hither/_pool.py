@@ -80,9 +80,7 @@ class _Origin:
 class Pool:
     """Connections, at most `limits.max_connections` in all, given out first come, first served."""
 
-    def __init__(
-        self, limits: Limits, lock: AbstractContextManager[Any], parker: Callable[[], Parker]
-    ) -> None:
+    def __init__(self, limits: Limits, lock: AbstractContextManager[Any], parker: Callable[[], Parker]) -> None:
         self._limits = limits
         self._expiry = math.inf if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._next_expiry = 0.0  # no idle lease expires before

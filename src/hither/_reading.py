@@ -30,13 +30,16 @@ class Source(Protocol):
 
 
 class Reader(Generic[T]):
-    """An iterator, sync or async, over what `following` returns until it is empty."""
+    """An iterator, sync and async, over what `following` returns until it is empty.
+
+    Not a generator: one that is left early would wait for somebody to close it.
+    """
 
     __slots__ = ("_following", "_response")
 
     def __init__(self, response: Response, following: Callable[[], Awaitable[T]]) -> None:
         self._response = response
-        self._following = following
+        self._following: Callable[[], Awaitable[T]] = following
 
     async def _next(self) -> T:
         try:
@@ -46,12 +49,50 @@ class Reader(Generic[T]):
             raise
 
     def __iter__(self) -> Iterator[T]:
-        while piece := run_sync(self._next()):
-            yield piece
+        return self
 
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while piece := await self._next():
-            yield piece
+    def __next__(self) -> T:
+        piece = run_sync(self._next())
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        piece = await self._next()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+
+class LineReader:
+    """An iterator, sync and async, over lines, which come several at a time."""
+
+    __slots__ = ("_lines", "_reader")
+
+    def __init__(self, reader: Reader[list[str]]) -> None:
+        self._reader = reader
+        self._lines: Iterator[str] = iter(())
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for line in self._lines:
+            return line
+        self._lines = iter(next(self._reader))
+        return next(self._lines)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        for line in self._lines:
+            return line
+        self._lines = iter(await anext(self._reader))
+        return next(self._lines)
 
 
 class Sized:
@@ -83,9 +124,7 @@ class Text:
 
     __slots__ = ("_decoder", "_ended", "_following", "_make")
 
-    def __init__(
-        self, following: Callable[[], Awaitable[bytes]], make: Callable[[bytes], TextDecoder]
-    ) -> None:
+    def __init__(self, following: Callable[[], Awaitable[bytes]], make: Callable[[bytes], TextDecoder]) -> None:
         self._following = following
         self._make = make
         self._decoder: TextDecoder | None = None

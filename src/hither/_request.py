@@ -111,7 +111,12 @@ class Request:
         if content is not None or data is not None or files is not None or json is not None:
             content_type = None if given is None else given.get("content-type")
             self.body, described = encode_body(
-                content=content, data=data, files=files, json=json, json_dumps=json_dumps, content_type=content_type
+                content=content,
+                data=data,
+                files=files,
+                json=json,
+                json_dumps=json_dumps,
+                content_type=content_type,
             )
             self._describe(described, given)
         if not self.body and self.method in _BODY_METHODS:
@@ -208,9 +213,7 @@ class Request:
         return self._cookie is not None and headers.get("cookie") == self._cookie.decode("utf-8")
 
     def _names_cookie(self) -> bool:
-        return b"cookie" in self._defaults.names or any(
-            name.lower() == b"cookie" for name, _ in self._extra or ()
-        )
+        return b"cookie" in self._defaults.names or any(name.lower() == b"cookie" for name, _ in self._extra or ())
 
     def encode_fields(self) -> bytes:
         """Return the header section for HTTP/1.1, Host first (RFC 9110 §7.2), every field checked."""

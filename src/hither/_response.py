@@ -16,14 +16,22 @@ from ._errors import (
     StreamConsumed,
 )
 from ._headers import Headers
-from ._reading import Lines, Reader, Sized, Text
-from .protocol.events import ResponseHead
-from ._text import LineDecoder, TextDecoder, charset_from_content_type, decode_text, detect_bom, is_known_charset
+from ._reading import LineReader, Lines, Reader, Sized, Text
+from ._text import (
+    LineDecoder,
+    TextDecoder,
+    charset_from_content_type,
+    decode_text,
+    detect_bom,
+    is_known_charset,
+)
 from .net.base import run_sync
+from .protocol.events import ResponseHead
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import timedelta
+    from typing import Self
 
     from ._decoding import Decoder
     from ._options import HeaderTypes
@@ -238,12 +246,35 @@ class Response:
         """Where the response came from."""
         return self.request.url
 
-    is_informational = property(lambda self: 100 <= self.status_code < 200, doc="Whether the status is 1xx.")
-    is_success = property(lambda self: 200 <= self.status_code < 300, doc="Whether the status is 2xx.")
-    is_client_error = property(lambda self: 400 <= self.status_code < 500, doc="Whether the status is 4xx.")
-    is_server_error = property(lambda self: 500 <= self.status_code < 600, doc="Whether the status is 5xx.")
-    is_error = property(lambda self: self.status_code >= 400, doc="Whether the status is 4xx or 5xx.")
-    ok = property(lambda self: self.status_code < 400, doc="Whether the status is below 400.")
+    @property
+    def is_informational(self) -> bool:
+        """Whether the status is 1xx."""
+        return 100 <= self.status_code < 200
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status_code < 300
+
+    @property
+    def is_client_error(self) -> bool:
+        """Whether the status is 4xx."""
+        return 400 <= self.status_code < 500
+
+    @property
+    def is_server_error(self) -> bool:
+        """Whether the status is 5xx."""
+        return 500 <= self.status_code < 600
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is 4xx or 5xx."""
+        return self.status_code >= 400
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status_code < 400
 
     @property
     def is_redirect(self) -> bool:
@@ -404,6 +435,13 @@ class Response:
         self.num_bytes_downloaded = len(data)
         self._ended = monotonic()
 
+    def _unread(self) -> None:
+        """Hold content that has arrived back, for who wants to stream it."""
+        if self._content is not None:
+            self._source = _BodySource(self._content)
+            self._content = self._ended = None
+            self.num_bytes_downloaded = 0
+
     async def _piece(self) -> bytes:
         """Return the next decoded bytes, at most 64 KiB of them; b"" at the end."""
         if not self._coded:
@@ -489,8 +527,8 @@ class Response:
     def _text_source(self, chunk_size: int | None) -> Text:
         return Text(self._pieces(chunk_size), lambda start: TextDecoder(self._encoding_for(start)))
 
-    def _line_reader(self) -> Reader[list[str]]:
-        return Reader(self, Lines(self._text_source(None).following, LineDecoder()).following)
+    def _line_reader(self) -> LineReader:
+        return LineReader(Reader(self, Lines(self._text_source(None).following, LineDecoder()).following))
 
     # The sync face
 
@@ -512,8 +550,7 @@ class Response:
 
     def iter_lines(self) -> Iterator[str]:
         """Iterate over the content's lines, without their ends."""
-        for lines in self._line_reader():
-            yield from lines
+        return iter(self._line_reader())
 
     def close(self) -> None:
         """Close the response; a connection that is not read to the end is closed too."""
@@ -522,7 +559,7 @@ class Response:
         if source is not None:
             source.close()
 
-    def __enter__(self) -> Response:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -546,11 +583,9 @@ class Response:
         """Iterate over the content as text; `chunk_size` counts bytes."""
         return aiter(Reader(self, self._text_source(chunk_size).following))
 
-    async def aiter_lines(self) -> AsyncIterator[str]:
+    def aiter_lines(self) -> AsyncIterator[str]:
         """Iterate over the content's lines, without their ends."""
-        async for lines in self._line_reader():
-            for line in lines:
-                yield line
+        return aiter(self._line_reader())
 
     async def aclose(self) -> None:
         """Close the response; a connection that is not read to the end is closed too."""
@@ -559,7 +594,7 @@ class Response:
         if source is not None:
             await source.aclose()
 
-    async def __aenter__(self) -> Response:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -624,9 +659,7 @@ class _Once:
         return content
 
 
-def _encode_content(
-    content: Any, text: str | None, html: str | None, json: Any
-) -> tuple[Any, list[tuple[str, str]]]:
+def _encode_content(content: Any, text: str | None, html: str | None, json: Any) -> tuple[Any, list[tuple[str, str]]]:
     if text is not None or html is not None:
         kind = "plain" if html is None else "html"
         body = (text if html is None else html or "").encode("utf-8")  # type: ignore[union-attr]

@@ -11,20 +11,67 @@ from ._network import Network
 from ._options import NOT_YET, ClientOptions, Limits, Timeout, unknown_options
 from ._resolve import Resolver
 from ._tls import TLSSettings
+from ._url import URL, parse_url
 from .policy.cookies import Cookies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from typing import Unpack
 
+    from ._headers import Headers
+    from ._options import RequestOptions, TimeoutTypes, URLTypes
     from ._request import Request
     from ._response import Response
-    from ._url import URL
     from .net.base import Runtime
 
 _KNOWN = frozenset(ClientOptions.__annotations__)
 _RESOLVER = Resolver()
 _LIMITS = Limits()
 _TIMEOUT = Timeout()
+
+
+class BaseClient:
+    """What both clients have, and what neither waits for."""
+
+    _engine: Engine
+    _transports: list[Any]
+
+    def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
+        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
+        return self._engine.build(method.upper(), url, options)
+
+    @property
+    def headers(self) -> Headers:
+        """The default fields of all requests."""
+        return self._engine.headers
+
+    @property
+    def cookies(self) -> Cookies:
+        """The cookie jar."""
+        return self._engine.jar
+
+    @property
+    def base_url(self) -> URL:
+        """What relative URLs are put under; an empty URL when there is none."""
+        return self._engine.base_url or parse_url("")
+
+    @base_url.setter
+    def base_url(self, url: URLTypes) -> None:
+        self._engine.base_url = parse_url(url) if url else None
+
+    @property
+    def timeout(self) -> Timeout:
+        """The default timeouts."""
+        return self._engine.settings.timeout
+
+    @timeout.setter
+    def timeout(self, timeout: TimeoutTypes) -> None:
+        self._engine.settings = self._engine.settings.override({"timeout": timeout})
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._engine.closed
 
 
 class NetworkSettings:
@@ -123,6 +170,7 @@ def make_engine(
     network: Callable[[], Network],
     adapt: Callable[[Any], Callable[[Request], Awaitable[Response]]],
     *,
+    is_async: bool,
     keep_cookies: bool = True,
 ) -> tuple[Engine, list[Any]]:
     """Make a client's engine of its options; `adapt` makes a coroutine function of a transport.
@@ -141,6 +189,7 @@ def make_engine(
     engine = Engine(
         settings=_settings(options),
         network=network,
+        is_async=is_async,
         headers=get("headers"),
         params=get("params"),
         cookies=Cookies(get("cookies")) if keep_cookies else None,

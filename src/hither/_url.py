@@ -54,9 +54,7 @@ _COMMON = re.compile(
     r"(?:#[!#$&-;=?-Z\[\]_a-z~]*+(?:%[0-9A-Fa-f]{2}[!#$&-;=?-Z\[\]_a-z~]*+)*+)?"
 )
 # RFC 3986 appendix B, with the scheme as §3.1 has it
-_SPLIT = re.compile(
-    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
-)
+_SPLIT = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -373,9 +371,7 @@ def _check_text(given: str, text: str) -> None:
         raise invalid_url(given, f"it is longer than {MAX_URL_LENGTH} characters")
     control = _CONTROL.search(text)
     if control is not None:
-        raise invalid_url(
-            given, f"it holds the control character {control[0]!r} at position {control.start()}"
-        )
+        raise invalid_url(given, f"it holds the control character {control[0]!r} at position {control.start()}")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -389,9 +385,7 @@ def _split(text: str) -> Parts:
     return scheme, authority, path, query, fragment
 
 
-def _compose(
-    scheme: str | None, authority: str | None, path: str, query: str | None, fragment: str | None
-) -> str:
+def _compose(scheme: str | None, authority: str | None, path: str, query: str | None, fragment: str | None) -> str:
     """RFC 3986 §5.3; `InvalidURL` for parts that would be read back as others (§3.3)."""
     if authority is not None and path and not path.startswith("/"):
         raise InvalidURL(f"the path {path!r:.100} must start with '/' when there is a host")

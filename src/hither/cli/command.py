@@ -79,9 +79,7 @@ def _show(arguments: argparse.Namespace, response: Response) -> None:
 
 def _head_bytes(response: Response) -> bytes:
     """Return the head as it was on the wire."""
-    first = f"{response.http_version} {response.status_code} {response.reason_phrase}".encode(
-        "latin-1", "replace"
-    )
+    first = f"{response.http_version} {response.status_code} {response.reason_phrase}".encode("latin-1", "replace")
     lines = [first, *(name + b": " + value for name, value in response.headers.raw)]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 

@@ -32,9 +32,7 @@ class DemoServer(ThreadingHTTPServer):
         self.connections = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="demo-server"
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="demo-server")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -43,7 +43,7 @@ class Tour:
         return hither.AsyncClient(base_url=self.server.url, timeout=20, trust_env=False)
 
 
-class WrongResult(Exception):  # noqa: N818 # a finding about the step, shown by this name
+class WrongResult(Exception):  # a finding about the step, shown by this name
     """A step ran, and the result is not what it must be."""
 
 
@@ -127,9 +127,7 @@ def _upload(tour: Tour) -> str:
     return f"{r.json()['length']:,} bytes in {PIECES} pieces; the server has the same SHA-256"
 
 
-@step(
-    "a form with a file", 'r = client.post("/upload", data={"to": "ada"}, files={"file": ("a.txt", b"hi")})'
-)
+@step("a form with a file", 'r = client.post("/upload", data={"to": "ada"}, files={"file": ("a.txt", b"hi")})')
 def _form(tour: Tour) -> str:
     client = tour.client
     r = client.post("/upload", data={"to": "ada"}, files={"file": ("a.txt", b"hi")})
@@ -166,9 +164,7 @@ async def _async(tour: Tour) -> str:
     return f"{r.status_code} {r.reason}, {r.text}"
 
 
-@step(
-    "an async stream", 'async with client.stream("GET", "/poem") as r: async for line in r.aiter_lines(): ...'
-)
+@step("an async stream", 'async with client.stream("GET", "/poem") as r: async for line in r.aiter_lines(): ...')
 async def _async_stream(tour: Tour) -> str:
     lines = []
     async with tour.async_client() as client, client.stream("GET", "/poem") as r:

@@ -38,9 +38,7 @@ class Screen:
         first = f"{status} {response.reason_phrase}".rstrip()
         self._line((f"{response.http_version} ", "bold"), (first, f"bold {colour}"))
         for name, value in response.headers.raw:
-            self._line(
-                (name.decode("latin-1"), "cyan"), (": ", "dim"), (value.decode("utf-8", "replace"), "")
-            )
+            self._line((name.decode("latin-1"), "cyan"), (": ", "dim"), (value.decode("utf-8", "replace"), ""))
         self._out.flush()
 
     def content(self, response: Response, *, apart: bool) -> None:

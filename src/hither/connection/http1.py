@@ -62,7 +62,19 @@ class _Framing:
 class HTTP1Connection:
     """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
 
-    __slots__ = ("_events", "_next", "_parser", "_sent_whole", "_stream", "fresh", "hints", "info", "is_stale", "reusable", "trailers")
+    __slots__ = (
+        "_events",
+        "_next",
+        "_parser",
+        "_sent_whole",
+        "_stream",
+        "fresh",
+        "hints",
+        "info",
+        "is_stale",
+        "reusable",
+        "trailers",
+    )
 
     def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
         self._stream = stream
@@ -200,9 +212,7 @@ class HTTP1Connection:
                 return head
         return None
 
-    async def _upload(
-        self, body: bytes | Body, framing: _Framing, deadline: Deadline | Timeout
-    ) -> ResponseHead | None:
+    async def _upload(self, body: bytes | Body, framing: _Framing, deadline: Deadline | Timeout) -> ResponseHead | None:
         position = 0
         while True:
             if isinstance(body, bytes):

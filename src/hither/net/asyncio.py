@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PROACTOR = sys.platform == "win32"
-_HIGH_WATER = (
-    4 * READ_SIZE
-)  # bytes read ahead of the reader before the socket is left alone (asyncio: 64 KiB x 2)
+_HIGH_WATER = 4 * READ_SIZE  # bytes read ahead of the reader before the socket is left alone (asyncio: 64 KiB x 2)
 
 
 class AsyncioStream(asyncio.BufferedProtocol, Stream):
@@ -39,8 +37,8 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         "_deadline",
         "_drain",
         "_eof",
-        "_lost",
         "_loop",
+        "_lost",
         "_paused",
         "_reader",
         "_sock",
@@ -137,7 +135,8 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
             return b""
         if self._lost is not None:
             raise self._lost
-        self._reader = reader = self._loop.create_future()
+        reader: asyncio.Future[bytes] = self._loop.create_future()
+        self._reader = reader
         if timeout is not None:
             self._arm(timeout)
         try:

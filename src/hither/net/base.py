@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-READ_SIZE = (
-    65536  # bytes asked of the socket at once: four TLS records, and what asyncio and Go ask for at most
-)
+READ_SIZE = 65536  # bytes asked of the socket at once: four TLS records, and what asyncio and Go ask for at most
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -169,7 +169,7 @@ class BlockingRuntime(Runtime):
         return BlockingParker()
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - it is the blocking runtime
 
     async def in_thread(self, function: Callable[[], T], timeout: float | None) -> T:
         if timeout is None:

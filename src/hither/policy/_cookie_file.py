@@ -29,22 +29,22 @@ def write_records(path: str | os.PathLike[str], records: list[dict[str, Any]]) -
     target = os.path.realpath(path)  # a symbolic link stays one
     text = json.dumps({"version": _VERSION, "cookies": records}, indent=1)
     # mkstemp gives mode 0600 from the start.
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".cookies-")  # noqa: PTH120
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".cookies-")
     try:
-        with open(handle, "w", encoding="ascii") as file:  # noqa: PTH123 # a descriptor, not a path
+        with open(handle, "w", encoding="ascii") as file:  # a descriptor, not a path
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)  # noqa: PTH105
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
+            os.unlink(temporary)
         raise
 
 
 def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The checked fields of each cookie; `ValueError` that names the file for anything else."""
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         data = file.read()
     try:
         content = json.loads(data)

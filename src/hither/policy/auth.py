@@ -205,12 +205,12 @@ class NetRCAuth(Auth):
 
 
 def _read_netrc(path: str | None) -> dict[str, tuple[str, str]]:
-    import netrc  # noqa: PLC0415 # rarely wanted, and it brings shlex
+    import netrc  # rarely wanted, and it brings shlex
 
     if path is None:
         names = ("_netrc", ".netrc") if os.name == "nt" else (".netrc",)
-        homes = [os.path.join(os.path.expanduser("~"), name) for name in names]  # noqa: PTH111, PTH118
-        path = next((home for home in homes if os.path.exists(home)), homes[-1])  # noqa: PTH110
+        homes = [os.path.join(os.path.expanduser("~"), name) for name in names]
+        path = next((home for home in homes if os.path.exists(home)), homes[-1])
     try:
         hosts = netrc.netrc(path).hosts
     except netrc.NetrcParseError as error:

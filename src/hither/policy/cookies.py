@@ -37,7 +37,7 @@ _EVERY_HOST = ""
 _SECURE_SCHEMES = frozenset(("https", "wss"))
 
 
-class CookieConflict(HTTPError):  # noqa: N818 # HTTPX's name
+class CookieConflict(HTTPError):  # HTTPX's name
     """Several cookies have the name, for different domains or paths; name the one you mean with `get()`."""
 
 
@@ -424,18 +424,16 @@ class Cookies(MutableMapping[str, str]):
 
         Only its owner can read the file (mode 0600): cookies are credentials.
         """
-        from ._cookie_file import write_records  # noqa: PLC0415 # json and tempfile are for those who save
+        from ._cookie_file import write_records  # json and tempfile are for those who save
 
-        write_records(
-            path, [{field: getattr(cookie, field) for field in _FIELDS} for cookie in self.records()]
-        )
+        write_records(path, [{field: getattr(cookie, field) for field in _FIELDS} for cookie in self.records()])
 
     def load(self, path: str | os.PathLike[str]) -> Cookies:
         """Add the cookies of a file that `save()` wrote, and return the jar.
 
         Cookies that expired since are left out. Raises `ValueError` when the file is not one of a jar.
         """
-        from ._cookie_file import read_records  # noqa: PLC0415
+        from ._cookie_file import read_records
 
         now = time.time()
         for fields in read_records(path):
@@ -458,8 +456,7 @@ def _newest_of_every_host(found: list[Cookie]) -> list[Cookie]:
     return [
         cookie
         for cookie in found
-        if (every if cookie.domain else own).get(cookie.name, 0)
-        < (own if cookie.domain else every)[cookie.name]
+        if (every if cookie.domain else own).get(cookie.name, 0) < (own if cookie.domain else every)[cookie.name]
     ]
 
 
@@ -472,7 +469,7 @@ def _allowed_domain(host: str, asked: str | None) -> tuple[str, bool] | None:
         return None
     if is_ip(host):
         return host, True
-    from .public_suffix import is_public_suffix  # noqa: PLC0415 # most cookies are host-only
+    from .public_suffix import is_public_suffix  # most cookies are host-only
 
     if is_public_suffix(asked):  # RFC 6265 §5.3 step 5; `localhost` is such a host
         return (host, True) if asked == host else None
@@ -523,16 +520,14 @@ def _check_pair(name: str, value: str) -> None:
     if CONTROL.search(name) or CONTROL.search(value):
         raise LocalProtocolError(f"the cookie {name!r} contains a control character")
     if ";" in name or "=" in name or ";" in value:
-        raise LocalProtocolError(
-            f"the cookie {name!r} contains ';', or '=' in its name: quote or encode it first"
-        )
+        raise LocalProtocolError(f"the cookie {name!r} contains ';', or '=' in its name: quote or encode it first")
 
 
 def _user_domain(domain: str) -> str:
     domain = domain.removeprefix(".").lower().strip("[]")
     if domain.isascii():
         return domain
-    import idna  # noqa: PLC0415 # only for names that are not ASCII
+    import idna  # only for names that are not ASCII
 
     return idna.encode(domain, uts46=True).decode("ascii")
 

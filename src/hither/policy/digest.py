@@ -126,7 +126,7 @@ def _is_known(algorithm: str) -> bool:
     name = _ALGORITHMS.get(algorithm)
     if name is None:
         return False
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     return name in hashlib.algorithms_available  # sha512_256 is OpenSSL's, not everywhere built in
 
@@ -198,7 +198,7 @@ class DigestSession:
             return [f"username={_quote(self._username)}"]
         # RFC 7616 §3.4: a name that no quoted-string holds. Only for servers that say `charset`: older ones
         # than that RFC do not know the parameter and take plain UTF-8.
-        from urllib.parse import quote  # noqa: PLC0415
+        from urllib.parse import quote
 
         return [f"username*=UTF-8''{quote(self._username, safe='')}"]
 
@@ -207,7 +207,7 @@ class DigestSession:
 
 
 def _hash_function(algorithm: str) -> Callable[[bytes], str]:
-    import hashlib  # noqa: PLC0415 # only digest authentication hashes
+    import hashlib  # only digest authentication hashes
 
     name = _ALGORITHMS[algorithm.removesuffix("-SESS")]
     return lambda data: hashlib.new(name, data, usedforsecurity=False).hexdigest()

@@ -68,7 +68,7 @@ def is_public_suffix(domain: str) -> bool:
 
 def _load_list() -> Callable[[str], bool]:
     try:
-        from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 # an extra, and a list of 10,000 rules
+        from publicsuffixlist import PublicSuffixList  # an extra, and a list of 10,000 rules
     except ImportError:
         return builtin_rule
     # A name of one label that the list does not know is a suffix by its default rule "*".

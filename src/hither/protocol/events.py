@@ -10,7 +10,8 @@ Field: TypeAlias = tuple[bytes, bytes]
 class ResponseHead:
     """A status line and its fields (RFC 9112 §4, RFC 9110 §6.3); informational ones too.
 
-    It is shared by all responses with the same head, so nobody changes it. `coded` and `sets_cookies` tell what the fields hold, so that nobody has to search them for it.
+    It is shared by all responses with the same head, so nobody changes it. `coded` and `sets_cookies` tell
+    what the fields hold, so that nobody has to search them for it.
     """
 
     __slots__ = ("coded", "fields", "reason", "sets_cookies", "status", "version")

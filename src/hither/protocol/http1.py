@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 256 * 1024  # bytes of one head; Chrome's kMaxHeaderBufSize
 MAX_FIELDS = 1000  # per head or trailer section; Apache and hyper stop at 100, and real sites send more
-MAX_INFORMATIONAL = (
-    32  # 1xx heads for one request; Go's net/http started with 5, and 103 may come several times
-)
+MAX_INFORMATIONAL = 32  # 1xx heads for one request; Go's net/http started with 5, and 103 may come several times
 MAX_CHUNK_LINE = 4096  # bytes; Go's maxLineLength for chunk headers
 MAX_TRAILER_LINE = 8192  # bytes; nginx's large_client_header_buffers
 MAX_CHUNK_EXTENSIONS = 16 * 1024  # bytes for one message; Go's limit since CVE-2023-39326
@@ -79,9 +77,7 @@ def encode_method(method: str) -> bytes:
     b'GET'
     """
     if _TOKEN.fullmatch(method) is None:
-        raise LocalProtocolError(
-            f"the method {method!r} is not a token: only letters, digits and !#$%&'*+-.^_`|~"
-        )
+        raise LocalProtocolError(f"the method {method!r} is not a token: only letters, digits and !#$%&'*+-.^_`|~")
     encoded = method.encode("ascii")
     if len(_methods) < 64:
         _methods[method] = encoded
@@ -142,9 +138,7 @@ class _FramedHead:
 
     __slots__ = ("chunked", "fault", "head", "keep_alive", "length", "whole")
 
-    def __init__(
-        self, head: ResponseHead, lengths: list[bytes], transfer: list[bytes], connection: bytes
-    ) -> None:
+    def __init__(self, head: ResponseHead, lengths: list[bytes], transfer: list[bytes], connection: bytes) -> None:
         self.head = head
         self.length: int | None = None
         self.chunked = False
@@ -210,7 +204,7 @@ def _parse_head(lines: list[bytes], block: bytes | None) -> _FramedHead:
 
 
 class ResponseParser:
-    """Turns the bytes of a connection into the responses to the requests sent on it, one at a time.
+    r"""Turns the bytes of a connection into the responses to the requests sent on it, one at a time.
 
     `expect(method)` announces a request; `receive_data` and `receive_end` return events; `keep_alive` tells
     after the `End` whether the connection may carry another request. `RemoteProtocolError` when the server
@@ -218,7 +212,7 @@ class ResponseParser:
 
     >>> parser = ResponseParser()
     >>> parser.expect("GET")
-    >>> parser.receive_data(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+    >>> parser.receive_data(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     [<ResponseHead 200 1 fields>, b'hi', <End 0 trailers>]
     """
 
@@ -365,7 +359,7 @@ class ResponseParser:
         elif self._method == "CONNECT" and status < 300:
             self._state = self._tunnel
             self.keep_alive = False
-        elif self._method == "HEAD" or status == 204 or status == 304:
+        elif self._method == "HEAD" or status in {204, 304}:
             self._finish(events)
         elif framed.length is not None:
             self.total = self._remaining = framed.length
@@ -428,17 +422,13 @@ class ResponseParser:
         stop = len(data) if end < 0 else end + 1
         line = bytes(self._buffer + data[position:stop]) if self._buffer else data[position:stop]
         if len(line) > limit:
-            raise RemoteProtocolError(
-                f"the server sent a line of more than {limit} bytes inside a chunked body"
-            )
+            raise RemoteProtocolError(f"the server sent a line of more than {limit} bytes inside a chunked body")
         if end < 0:
             self._buffer[:] = line
             return None, stop
         self._buffer.clear()
         if line[-2:] != b"\r\n":
-            raise RemoteProtocolError(
-                f"the server ended a line of a chunked body without CR LF: {line[:100]!r}"
-            )
+            raise RemoteProtocolError(f"the server ended a line of a chunked body without CR LF: {line[:100]!r}")
         return line[:-2], stop
 
     def _chunk_size(self, data: bytes, position: int, events: list[Event]) -> int:
@@ -452,9 +442,7 @@ class ResponseParser:
         if extension:
             self._overhead += len(extension)
             if self._overhead > MAX_CHUNK_EXTENSIONS:
-                raise RemoteProtocolError(
-                    f"the server sent over {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions"
-                )
+                raise RemoteProtocolError(f"the server sent over {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
         self._remaining = int(size, 16)
         if self._remaining:
             self._state = self._chunk_data
@@ -492,7 +480,5 @@ class ResponseParser:
             raise RemoteProtocolError(f"the server folded a trailer line: {line[:100]!r}") from None
         self._overhead += len(line)
         if len(self._trailers) > MAX_FIELDS or self._overhead > MAX_HEAD:
-            raise RemoteProtocolError(
-                f"the server sent over {MAX_FIELDS} trailers or {MAX_HEAD} bytes of them"
-            )
+            raise RemoteProtocolError(f"the server sent over {MAX_FIELDS} trailers or {MAX_HEAD} bytes of them")
         return position

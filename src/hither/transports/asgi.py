@@ -282,7 +282,7 @@ class _Exchange:
         """Wait for the head; when the application fails first, raise that or return a 500."""
         try:
             await self._wait(lambda: self._head is not None or self._over, "waiting for the application")
-            if self._head is None and not self._tells_500():
+            if self._failure is not None or (self._head is None and not self._tells_500()):
                 raise self._reason()
         except BaseException:
             await self._stop()
@@ -301,6 +301,8 @@ class _Exchange:
             raise StreamClosed("the response was closed before it was read", request=self._request)
         try:
             await self._wait(self._has_news, "reading the application's response")
+            if self._failure is not None:
+                raise self._failure
             if self._pieces:
                 piece = self._pieces.popleft()
                 self._ahead -= len(piece)

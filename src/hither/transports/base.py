@@ -21,9 +21,7 @@ class BaseTransport:
 
     def handle_request(self, request: Request) -> Response:
         """Return the response to a request; its content may be a stream."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has no handle_request: it is not for the sync client"
-        )
+        raise NotImplementedError(f"{type(self).__name__} has no handle_request: it is not for the sync client")
 
     def close(self) -> None:
         """Let go of what the transport holds."""
@@ -40,9 +38,7 @@ class AsyncBaseTransport:
 
     async def handle_async_request(self, request: Request) -> Response:
         """Return the response to a request; its content may be a stream."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has no handle_async_request: it is not for AsyncClient"
-        )
+        raise NotImplementedError(f"{type(self).__name__} has no handle_async_request: it is not for AsyncClient")
 
     async def aclose(self) -> None:
         """Let go of what the transport holds."""

@@ -163,8 +163,8 @@ class _Run:
     def input(self) -> tuple[IO[bytes], int | None]:
         """Return the request's body as a file, and its length where no field says it.
 
-        PEP 3333 knows no chunked requests: without CONTENT_LENGTH most applications would see no content. So a
-        body of unknown length is taken whole first, as nginx does it.
+        PEP 3333 knows no chunked requests: without CONTENT_LENGTH most applications would see no content.
+        So a body of unknown length is taken whole first, as nginx does it.
         """
         body = self._request.body
         if not isinstance(body, Body):
