@@ -24,20 +24,14 @@ ROUNDS = 3
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--case", action="append", default=[], help="a case, or how its name begins; may repeat"
-    )
+    parser.add_argument("--case", action="append", default=[], help="a case, or how its name begins; may repeat")
     parser.add_argument("--lib", action="append", default=[], choices=LIBRARIES, help="a library; may repeat")
-    parser.add_argument(
-        "--quick", action="store_true", help="the most telling cases only, in under two minutes"
-    )
+    parser.add_argument("--quick", action="store_true", help="the most telling cases only, in under two minutes")
     parser.add_argument("--minutes", type=float, help="end by then (a chosen part: 1.8; all: no end)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of A B A B, at most")
     parser.add_argument("--callgrind", action="store_true", help="count user instructions by valgrind")
     parser.add_argument("--own", action="store_true", help="use our own server even where nginx is installed")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results"), help="folder of the two files"
-    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the two files")
     parser.add_argument("--publish", type=Path, help="put the tables into this page, too")
     parser.add_argument("--from", dest="source", type=Path, help="render this JSON file instead of measuring")
     parser.add_argument("--list", action="store_true", help="list cases and libraries")
@@ -78,9 +72,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Prepare the environments, start the servers, and go through the cases."""
     cases = choose(chosen.case, quick=chosen.quick)
     libraries = [name for name in LIBRARIES if not chosen.lib or name in chosen.lib]
-    missing = {
-        name: why for name in dict.fromkeys(["servers", "floor", *libraries]) if (why := prepare(name))
-    }
+    missing = {name: why for name in dict.fromkeys(["servers", "floor", *libraries]) if (why := prepare(name))}
     for name, why in missing.items():
         print(f"{name} is left out: {why}", file=sys.stderr)
     for needed in ("servers", "floor"):

@@ -106,14 +106,10 @@ def _bodies() -> Iterator[Case]:
             megabytes=10_000 / MEGABYTE,
             **at,
         )
-        yield Case(
-            f"body-1m-{runner}", group, "1 MB", path="/1m", expect=1_000_000, megabytes=1e6 / MEGABYTE, **at
-        )
+        yield Case(f"body-1m-{runner}", group, "1 MB", path="/1m", expect=1_000_000, megabytes=1e6 / MEGABYTE, **at)
         for coding in ("gzip", "br", "zstd"):
             name, path = f"body-{coding}-{runner}", f"/document.{coding}"
-            yield Case(
-                name, group, f"100 kB JSON, {coding}", path=path, expect=100 * 1024, megabytes=0.1, **at
-            )
+            yield Case(name, group, f"100 kB JSON, {coding}", path=path, expect=100 * 1024, megabytes=0.1, **at)
     for runner in ("sync", "asyncio"):
         group = f"256 MB streamed, {runner}"
         at = {"runner": runner, "megabytes": 256}
@@ -156,19 +152,18 @@ def _start() -> Iterator[Case]:
 
 
 CASES = {
-    case.name: case
-    for family in (_small, _connections, _bodies, _features, _waiting, _start)
-    for case in family()
+    case.name: case for family in (_small, _connections, _bodies, _features, _waiting, _start) for case in family()
 }
 
 
 def choose(names: list[str], *, quick: bool) -> list[Case]:
-    """Give the cases of these names, or whose names begin so; all when there is none."""
-    unknown = [name for name in names if not any(case.startswith(name) for case in CASES)]
-    if unknown:
-        raise ValueError(f"no case named {', '.join(unknown)}; there are {', '.join(CASES)}")
-    if names:
-        return [c for c in CASES.values() if c.name in names] or [
-            c for c in CASES.values() if c.name.startswith(tuple(names))
-        ]
-    return [c for c in CASES.values() if c.quick or not quick]
+    """Give the cases of these names, or whose names begin so; all, or the quick ones, when there is no name."""
+    if not names:
+        return [case for case in CASES.values() if case.quick or not quick]
+    chosen: set[str] = set()
+    for name in names:
+        found = {name} if name in CASES else {case for case in CASES if case.startswith(name)}
+        if not found:
+            raise ValueError(f"no case named {name}; there are {', '.join(CASES)}")
+        chosen |= found
+    return [case for case in CASES.values() if case.name in chosen]

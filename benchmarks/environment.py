@@ -19,8 +19,7 @@ def read_peers(text: str) -> dict[str, list[str]]:
     """Tell the requirements of each peer, in the order of the file."""
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return {
-        name.strip(): requirements.split()
-        for name, _, requirements in (line.partition(":") for line in lines if line)
+        name.strip(): requirements.split() for name, _, requirements in (line.partition(":") for line in lines if line)
     }
 
 
@@ -70,13 +69,6 @@ def variables() -> dict[str, str]:
 
 def versions(python: str) -> dict[str, str]:
     """Tell what is installed beside an interpreter."""
-    code = (
-        "import importlib.metadata as m, json; "
-        "print(json.dumps({d.name: d.version for d in m.distributions()}))"
-    )
+    code = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
     answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return {
-        name: version
-        for name, version in json.loads(answer.stdout).items()
-        if name not in ("pip", "setuptools")
-    }
+    return {name: version for name, version in json.loads(answer.stdout).items() if name not in ("pip", "setuptools")}

@@ -29,7 +29,7 @@ COSTS = {
     "callgrind": ("user_instructions",),
     "cpu": ("user_seconds", "kernel_seconds"),
 }
-SUMS = ("user_instructions", "kernel_instructions", "user_seconds", "kernel_seconds", "seconds")
+SUMS = ("user_instructions", "kernel_instructions", "user_seconds", "kernel_seconds")
 IMPORTS = {"floor": "asyncio, socket, ssl"}  # what a client of both kinds needs from the standard library
 SLOWDOWN = 50  # how many times slower valgrind is, about: valgrind.org tells 10 to 50 and more
 
@@ -94,9 +94,7 @@ def perf_command() -> tuple[str, ...] | None:
         return None
     for events in ("instructions:u,instructions:k", "instructions:u"):
         command = ("perf", "stat", "-x,", "-e", events)
-        answer = subprocess.run(
-            [*command, "--", "true"], capture_output=True, text=True, env=variables(), check=False
-        )
+        answer = subprocess.run([*command, "--", "true"], capture_output=True, text=True, env=variables(), check=False)
         if len(parse_perf(answer.stderr)) == events.count(",") + 1:
             return command
     return None
@@ -121,9 +119,7 @@ class Bench:
 
     # One run
 
-    def sample(
-        self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120
-    ) -> Values:
+    def sample(self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120) -> Values:
         """Run one process and take its figures."""
         command = self._command(case, library, count)
         with tempfile.TemporaryDirectory() as folder:
@@ -183,9 +179,7 @@ class Bench:
 
     # One case with one library, beside the floor
 
-    def pair(
-        self, case: Case, library: str, seconds: float, rounds: int
-    ) -> tuple[list[Values], list[Values]]:
+    def pair(self, case: Case, library: str, seconds: float, rounds: int) -> tuple[list[Values], list[Values]]:
         """Measure the library and the floor in turn; gives the figures of one unit, of each round, of both.
 
         No round is begun after `seconds`, but for the first two: one alone has no spread.
@@ -220,8 +214,8 @@ class Bench:
         if self.counter == "callgrind":
             short, long = lengths(self._speeds[key], 5 / SLOWDOWN, case)
             return short, min(long, short + 2000)
-        # A round has two runs each of two libraries, and starting the four processes takes about a second.
-        return lengths(self._speeds[key], min(max(0.05, (seconds - 1) / 2.5), 2), case)
+        # A round has two runs each of two libraries, and starting the four processes takes half a second.
+        return lengths(self._speeds[key], min(max(0.05, (seconds - 0.5) / 2.5), 2), case)
 
     def _round(self, case: Case, plans: dict[str, tuple[int, int]]) -> dict[str, Values]:
         short = {name: self._short(case, name, plan[0]) for name, plan in plans.items()}
@@ -230,6 +224,9 @@ class Bench:
         for name, (few, many) in plans.items():
             units = (many - few) * (case.megabytes if case.large else 1)
             found[name] = slope(short[name], long[name], units)
+            if case.kind != "import":
+                size = case.megabytes if case.large else 1
+                found[name]["per_second"] = many * size / long[name]["seconds"]
             kept = ("peak", "over_idle", "resumed")
             found[name].update({field: long[name][field] for field in kept if field in long[name]})
         return found
@@ -248,7 +245,6 @@ def row(case: Case, library: str, own: list[Values], floor: list[Values], counte
         if mine is not None and least is not None
     ]
     cpu = [cost(values, "cpu") for values in own]
-    times = [values["seconds"] for values in own if values.get("seconds", 0) > 0]
     found: dict[str, Any] = {
         "case": case.name,
         "group": case.group,
@@ -258,7 +254,7 @@ def row(case: Case, library: str, own: list[Values], floor: list[Values], counte
         "ratio": spread(ratios) if library != "floor" else None,
         "cost": spread(cost(values, counter) for values in own),
         "cpu_seconds": spread(cpu),
-        "per_second": spread(1 / time for time in times) if counter != "callgrind" else None,
+        "per_second": spread(values.get("per_second") for values in own),
     }
     for name in ("user_instructions", "kernel_instructions"):
         found[name] = spread(values.get(name) for values in own)

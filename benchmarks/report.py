@@ -46,8 +46,12 @@ def markdown(report: dict[str, Any]) -> str:
     groups = dict.fromkeys(row["group"] for row in report["rows"])
     for group in groups:
         rows = [row for row in report["rows"] if row["group"] == group]
-        parts += [f"### {group}", _costs(rows, report["counter"]), _beside(rows), _resumed(rows)]
-    parts += [_million(report["rows"]), _failures(report)]
+        parts += [f"### {group}", _costs(rows, report["counter"])]
+        if report["counter"] != "callgrind":  # under which neither time nor memory is the library's own
+            parts += [_beside(rows), _resumed(rows)]
+    if report["counter"] != "callgrind":
+        parts.append(_million(report["rows"]))
+    parts.append(_failures(report))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -138,11 +142,10 @@ def _beside(rows: list[dict[str, Any]]) -> str:
             parts.append(f"{row['peak'] / 1024**2:,.0f} MB")
         return ", ".join(parts) or "–"
 
-    if all(cell(row) == "–" for row in rows):
+    if rows[0]["unit"] == "time":
         return ""
     memory = "memory of each request in flight" if rows[0].get("in_flight") else "peak memory of the process"
     speed = "MB per second of CPU time" if rows[0].get("megabytes_per_cpu_second") else "Requests per second"
-    speed = "Each" if rows[0]["unit"] == "time" else speed
     return f"{speed} (lowest–highest round), and {memory}:\n\n{_grid(rows, cell)}"
 
 
@@ -193,9 +196,7 @@ def _short(number: float) -> str:
     """Three digits, as far as they count."""
     if number == 0 or abs(number) >= 100:
         return f"{number:,.0f}"
-    return (
-        f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
-    )
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.2g}"
 
 
 def _thousands(numbers: dict[str, float] | None) -> str:

@@ -23,9 +23,9 @@ BIG = 256 * 1024 * 1024  # bytes of the large download and upload
 PIECE = bytes(256 * 1024)
 DELAY = 1.0  # seconds that a slow page takes
 FIELDS = [(f"X-Field-{number}", f"value-{number}-{'x' * 20}") for number in range(25)]  # nginx sends 5 more
-DOCUMENT = json.dumps(
-    [{"id": n, "name": f"item {n}", "price": n * 7 % 1000 / 10} for n in range(2100)]
-).encode()[: 100 * 1024]
+DOCUMENT = json.dumps([{"id": n, "name": f"item {n}", "price": n * 7 % 1000 / 10} for n in range(2100)]).encode()[
+    : 100 * 1024
+]
 
 NGINX = """
 daemon off;
@@ -179,18 +179,12 @@ class Connection(asyncio.Protocol):
         elif target == b"/delay":
             asyncio.get_running_loop().call_later(DELAY, self._transport.write, self.answers[b"/json"])
         elif target == b"/256m":
-            head, _, _ = (
-                response(b"")
-                .replace(b"Content-Length: 0", b"Content-Length: %d" % BIG)
-                .partition(b"\r\n\r\n")
-            )
+            head, _, _ = response(b"").replace(b"Content-Length: 0", b"Content-Length: %d" % BIG).partition(b"\r\n\r\n")
             self._transport.write(head + b"\r\n\r\n")
             self._left = BIG
             self.resume_writing()
         elif target == b"/cookies":
-            sent = next(
-                (line[8:] for line in head.split(b"\r\n") if line.lower().startswith(b"cookie: ")), b""
-            )
+            sent = next((line[8:] for line in head.split(b"\r\n") if line.lower().startswith(b"cookie: ")), b"")
             fields = (
                 "Set-Cookie: session=0123456789abcdef; Path=/; HttpOnly",
                 "Set-Cookie: theme=dark; Path=/",

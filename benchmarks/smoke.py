@@ -79,9 +79,7 @@ def measure(counter: str) -> Figures:
 def main() -> int:
     """Run it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.smoke", description=__doc__)
-    parser.add_argument(
-        "--update", action="store_true", help="write this machine's figures into baseline.json"
-    )
+    parser.add_argument("--update", action="store_true", help="write this machine's figures into baseline.json")
     update = parser.parse_args().update
     counter = "perf" if perf_command() else "callgrind" if shutil.which("valgrind") else None
     if counter is None:

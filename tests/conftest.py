@@ -33,9 +33,7 @@ FROM_OUTSIDE = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "time_limit(seconds): how long this test may take, when 20 s are too few"
-    )
+    config.addinivalue_line("markers", "time_limit(seconds): how long this test may take, when 20 s are too few")
     config.addinivalue_line("markers", "keeps_sockets(why): leaves a socket open and is right to")
     config.addinivalue_line("markers", "faces(*names): run over these faces only")
     for name in FROM_OUTSIDE:
@@ -50,9 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         marker = metafunc.definition.get_closest_marker("faces")
         names = marker.args if marker else NAMES
-        metafunc.parametrize(
-            "face", [pytest.param(FACES[name], id=name, marks=_runs(name)) for name in names]
-        )
+        metafunc.parametrize("face", [pytest.param(FACES[name], id=name, marks=_runs(name)) for name in names])
 
 
 def _runs(name: str) -> list[pytest.MarkDecorator]:
@@ -202,9 +198,7 @@ def certificate_file(certificate: Any, tmp_path_factory: pytest.TempPathFactory)
 def client_certificate_file(authority: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A client's certificate and key in one file, for `cert=`; its common name is `tester`."""
     path = tmp_path_factory.mktemp("client-certificate") / "client.pem"
-    authority.issue_cert(
-        "tester@hither.test", common_name="tester"
-    ).private_key_and_cert_chain_pem.write_to_path(path)
+    authority.issue_cert("tester@hither.test", common_name="tester").private_key_and_cert_chain_pem.write_to_path(path)
     return str(path)
 
 

@@ -315,9 +315,7 @@ async def test_a_cookie_set_on_the_way_is_sent_at_the_end(face, echo):
 @pytest.mark.parametrize(
     ("qop", "algorithm"),
     [
-        *itertools.product(
-            ["auth", "auth-int", "auth,auth-int"], ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess"]
-        ),
+        *itertools.product(["auth", "auth-int", "auth,auth-int"], ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess"]),
         ("", "MD5"),  # RFC 2069: without qop there is no cnonce, so no -sess
     ],
 )

@@ -38,10 +38,8 @@ ATTRIBUTES = {
     """,
     "Headers": "get_list multi_items raw get keys values items update copy setdefault pop",
     "Cookies": "get set delete clear update save load keys items",
-    "Client": " ".join(VERBS)
-    + " stream send build_request close cookies headers base_url timeout __enter__ __exit__",
-    "AsyncClient": " ".join(VERBS)
-    + " stream send build_request aclose cookies headers base_url timeout __aenter__",
+    "Client": " ".join(VERBS) + " stream send build_request close cookies headers base_url timeout __enter__ __exit__",
+    "AsyncClient": " ".join(VERBS) + " stream send build_request aclose cookies headers base_url timeout __aenter__",
     "Request": "method url headers extensions content read aread",
     "Auth": "auth_flow",
     "BaseTransport": "handle_request close",
@@ -132,11 +130,7 @@ def test_every_promised_attribute_is_there(name):
     thing = getattr(hither, name)
     slots = {slot for base in thing.__mro__ for slot in _slots(base)}
     annotated = {key for base in thing.__mro__ for key in getattr(base, "__annotations__", {})}
-    missing = [
-        each
-        for each in ATTRIBUTES[name].split()
-        if not hasattr(thing, each) and each not in slots | annotated
-    ]
+    missing = [each for each in ATTRIBUTES[name].split() if not hasattr(thing, each) and each not in slots | annotated]
     if missing and name in SAMPLES:
         missing = [each for each in missing if not hasattr(SAMPLES[name](), each)]
     assert not missing, missing

@@ -154,18 +154,14 @@ def test_fields_are_written_as_given_without_outer_whitespace():
     assert encode_fields([]) == b""
 
 
-@pytest.mark.parametrize(
-    "value", [b"a\r\nEvil: b", b"a\rb", b"a\nb", b"a\0b", b"\r\n", b"a\r\n b", b"\n", b"a\n\r"]
-)
+@pytest.mark.parametrize("value", [b"a\r\nEvil: b", b"a\rb", b"a\nb", b"a\0b", b"\r\n", b"a\r\n b", b"\n", b"a\n\r"])
 def test_values_that_could_inject_are_refused_and_named(value):
     for check in (encode_fields, check_fields):
         with pytest.raises(LocalProtocolError, match="'X-Bad'"):
             check([(b"Good", b"1"), (b"X-Bad", value), (b"Good", b"2")])
 
 
-@pytest.mark.parametrize(
-    "name", [b"", b"A ", b" A", b"A:", b"A: b", b"A\r\nB", b"A\0", b"\xc3\xbc", b"A\n", b"(x)"]
-)
+@pytest.mark.parametrize("name", [b"", b"A ", b" A", b"A:", b"A: b", b"A\r\nB", b"A\0", b"\xc3\xbc", b"A\n", b"(x)"])
 def test_names_that_are_no_token_are_refused(name):
     for check in (encode_fields, check_fields):
         with pytest.raises(LocalProtocolError, match="header name"):
@@ -185,11 +181,7 @@ def test_what_is_written_has_exactly_the_fields_given(fields):
 
 
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["set", "add", "del", "update", "look"]), NAMES, st.sampled_from("12"))
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["set", "add", "del", "update", "look"]), NAMES, st.sampled_from("12"))))
 def test_the_index_always_agrees_with_the_fields(steps):
     headers = Headers()
     for step, name, value in steps:

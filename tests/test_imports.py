@@ -101,9 +101,7 @@ def test_imports_point_downwards_only(path):
     for imported, line, _ in imports_of(path):
         if imported == "hither" or imported.startswith("hither."):
             target = imported.removeprefix("hither").removeprefix(".")
-            assert level_of(target) <= level_of(name), (
-                f"{path}:{line}: {name} imports {target}, which stands above it"
-            )
+            assert level_of(target) <= level_of(name), f"{path}:{line}: {name} imports {target}, which stands above it"
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -136,9 +134,7 @@ def test_third_party_packages_are_imported_when_first_used(path):
     allowed = set(sys.stdlib_module_names) | {"hither", "__future__"}
     for imported, line, lazy in imports_of(path):
         if imported.split(".")[0] not in allowed:
-            assert lazy or name_of(path) in ("net.trio",), (
-                f"{path}:{line}: {imported} is imported with the module"
-            )
+            assert lazy or name_of(path) in ("net.trio",), f"{path}:{line}: {imported} is imported with the module"
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

@@ -16,9 +16,7 @@ import hither
 @pytest.mark.parametrize("verb", ["get", "post", "put", "patch", "delete"])
 async def test_verbs(face, httpbin, verb):
     async with face.client() as client:
-        answered = await getattr(client, verb)(
-            httpbin.url(f"/{verb}"), params={"q": ["1", "2"], "x": "a b&c"}
-        )
+        answered = await getattr(client, verb)(httpbin.url(f"/{verb}"), params={"q": ["1", "2"], "x": "a b&c"})
     assert answered.status_code == 200
     assert answered.json()["args"] == {"q": ["1", "2"], "x": "a b&c"}
 
@@ -192,9 +190,7 @@ async def test_digest_auth_with_a_nonce_that_goes_stale(face, httpbin):
 # -- httpbin: content
 
 
-@pytest.mark.parametrize(
-    ("path", "flag"), [("/gzip", "gzipped"), ("/deflate", "deflated"), ("/brotli", "brotli")]
-)
+@pytest.mark.parametrize(("path", "flag"), [("/gzip", "gzipped"), ("/deflate", "deflated"), ("/brotli", "brotli")])
 async def test_encodings(face, httpbin, path, flag):
     async with face.client() as client:
         answered = await client.get(httpbin.url(path))
@@ -222,9 +218,7 @@ async def test_streaming_lines(face, httpbin):
 
 async def test_streaming_bytes(face, httpbin):
     async with face.client() as client:
-        async with client.stream(
-            "GET", httpbin.url("/stream-bytes/100000?seed=1&chunk_size=999")
-        ) as answered:
+        async with client.stream("GET", httpbin.url("/stream-bytes/100000?seed=1&chunk_size=999")) as answered:
             chunks = [chunk async for chunk in answered.aiter_bytes(4096)]
     assert [len(chunk) for chunk in chunks[:-1]] == [4096] * (len(chunks) - 1)
     assert sum(map(len, chunks)) == 100_000
@@ -316,9 +310,7 @@ async def test_nginx_static_file_and_ranges(face, nginx):
 async def test_nginx_gzip(face, nginx):
     async with face.client() as client:
         answered = await client.get(nginx.url("/squeezed/page.html"))
-        asked_plain = await client.get(
-            nginx.url("/squeezed/page.html"), headers={"Accept-Encoding": "identity"}
-        )
+        asked_plain = await client.get(nginx.url("/squeezed/page.html"), headers={"Accept-Encoding": "identity"})
     assert answered.headers["Content-Encoding"] == "gzip"
     assert answered.content == asked_plain.content == nginx.files["page.html"]
     assert answered.num_bytes_downloaded < len(answered.content)
@@ -339,9 +331,7 @@ async def test_nginx_large_file_streamed(face, nginx, tls, authority_file):
 
 async def test_nginx_upload(face, nginx):
     async with face.client() as client:
-        created = await client.put(
-            nginx.url(f"/upload/{face.name}.bin"), content=face.body([b"ab" * 1000] * 100)
-        )
+        created = await client.put(nginx.url(f"/upload/{face.name}.bin"), content=face.body([b"ab" * 1000] * 100))
         fetched = await client.get(nginx.url(f"/upload/{face.name}.bin"))
         deleted = await client.delete(nginx.url(f"/upload/{face.name}.bin"))
     assert created.status_code == 201

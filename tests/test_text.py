@@ -41,9 +41,7 @@ def test_quoted_parameters_lose_their_backslashes():
     assert media_type_parameter(r'a/b; q="x\"y\\z"', "q") == 'x"y\\z'
 
 
-@pytest.mark.parametrize(
-    "name", ["utf-8", "UTF8", "latin-1", "windows-1252", "shift_jis", "gb18030", "utf-16"]
-)
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "latin-1", "windows-1252", "shift_jis", "gb18030", "utf-16"])
 def test_known_charsets(name):
     assert is_known_charset(name)
 

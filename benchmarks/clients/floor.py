@@ -159,12 +159,11 @@ class Sync:
 
 
 def _receive_rest(sock: socket.socket, body: bytes, length: int) -> bytes:
-    whole = bytearray(length)
-    whole[: len(body)] = body
-    view, size = memoryview(whole), len(body)
-    while size < length:
-        size += sock.recv_into(view[size:])
-    return bytes(whole)
+    pieces, missing = [body], length - len(body)
+    while missing:
+        pieces.append(sock.recv(min(missing, 65536)))
+        missing -= len(pieces[-1])
+    return b"".join(pieces)
 
 
 class _Connection(asyncio.BufferedProtocol):

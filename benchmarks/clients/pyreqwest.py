@@ -10,9 +10,7 @@ import pyreqwest.multipart
 
 
 def _build(builder: Any, authority: str | None, connections: int) -> Any:
-    builder = (
-        builder.max_connections(connections).pool_max_idle_per_host(connections).default_cookie_store(True)
-    )
+    builder = builder.max_connections(connections).pool_max_idle_per_host(connections).default_cookie_store(True)
     builder = builder.gzip(True).brotli(True).zstd(True)
     if authority:
         builder = builder.add_root_certificate_pem(Path(authority).read_bytes())

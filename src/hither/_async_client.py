@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._setup import BaseClient, LoopNetworks, NetworkSettings, make_engine
@@ -92,9 +92,11 @@ class AsyncClient(BaseClient):
     async def aclose(self) -> None:
         """Close all idle connections; those of open responses close with these."""
         self._engine.closed = True
-        self._networks.close()
-        for transport in self._transports:
-            await transport.aclose()
+        transports, self._transports = self._transports, []
+        async with AsyncExitStack() as stack:
+            stack.callback(self._networks.close)
+            for transport in transports:
+                stack.push_async_callback(transport.aclose)
 
     async def __aenter__(self) -> Self:
         return self

@@ -57,6 +57,9 @@ class Body:
             return piece
         raise RuntimeError("a sync body must not suspend")
 
+    async def aclose(self) -> None:
+        """Say that no more will be read, to an async generator that would wait for more."""
+
     def rewind(self) -> None:
         """Go back to the start, to be sent again; `StreamConsumed` when the source can be read only once."""
         if self.consumed:
@@ -174,6 +177,11 @@ class AsyncIterableBody(IterableBody):
                 return self._end()
             if data := _piece(piece):
                 return self._count(data)
+
+    async def aclose(self) -> None:
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None and self.consumed:
+            await close()
 
 
 class AsyncFileBody(Body):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._setup import BaseClient, NetworkSettings, SyncNetwork, make_engine
@@ -89,9 +89,11 @@ class Client(BaseClient):
     def close(self) -> None:
         """Close all idle connections; those of open responses close with these."""
         self._engine.closed = True
-        self._networks.close()
-        for transport in self._transports:
-            transport.close()
+        transports, self._transports = self._transports, []
+        with ExitStack() as stack:
+            stack.callback(self._networks.close)
+            for transport in transports:
+                stack.callback(transport.close)
 
     def __enter__(self) -> Self:
         return self

@@ -73,9 +73,12 @@ class Connector:
         self._tls = tls
 
     async def connect(
-        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline | Timeout
+        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline | Timeout, *, certified: bool
     ) -> HTTP1Connection:
-        """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds."""
+        """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds.
+
+        Unless `certified`, the client certificate is kept back.
+        """
         stage = "resolving the name"
         try:
             until = _Until(deadline.connect)
@@ -90,7 +93,8 @@ class Connector:
             tls = None
             if origin[0] == "https":
                 stage = "agreeing on TLS"
-                stream, tls = await self._secure(stream, sni or origin[1], until)
+                settings = self._tls if certified else self._tls.uncertified
+                stream, tls = await self._secure(stream, sni or origin[1], settings, until)
                 secured = monotonic()
         except TimeoutError:
             what = f"{stage} ({origin[1]}:{origin[2]})"
@@ -118,13 +122,15 @@ class Connector:
             sock.close()
             raise
 
-    async def _secure(self, stream: Stream, host: str, until: _Until) -> tuple[Stream, ssl.SSLObject]:
+    async def _secure(
+        self, stream: Stream, host: str, settings: TLSSettings, until: _Until
+    ) -> tuple[Stream, ssl.SSLObject]:
         import ssl
 
         from .net.tls import TLSStream
 
         try:
-            context = self._tls.context
+            context = settings.context
             # RFC 6066 §3: no trailing dot in SNI. A zone is for this machine only, RFC 6874 §3.
             name = host.rstrip(".").partition("%")[0]
             secured = TLSStream(stream, context, name)

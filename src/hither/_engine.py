@@ -250,12 +250,14 @@ class Engine:
             request.deadline = deadline
             response = await transport(request)
             response._request = request
+            if response._marks is None:
+                response._marks = [started, started, started, monotonic()]
         self._configure(response)
         if hooks is not None:
             try:
                 await _call(hooks["response"], response)
             except BaseException:
-                response.close()
+                await response.aclose()
                 raise
         return response
 

@@ -78,8 +78,9 @@ class Network:
         body = request.body
         if url.scheme not in _SCHEMES:
             raise _unsupported(request)
-        if request._extensions is not None and "sni_hostname" in request._extensions:
-            key = (key, request._extensions["sni_hostname"])
+        if request._extensions is not None or request._strayed:
+            # Connections with TLS settings of their own are for requests with the same.
+            key = (key, request.extensions.get("sni_hostname"), not request._strayed)
         if body is not None and not isinstance(body, bytes):
             body.rewind()
         head = request_head(request.method, url.target, request.encode_fields())
@@ -146,8 +147,8 @@ class Network:
         if lease.connection is not None:
             lease.connection.close()
             lease.connection = None
-        origin, sni = key if len(key) == 2 else (key, None)
-        connection = await self._connector.connect(origin, sni, deadline)
+        origin, sni, certified = key if isinstance(key[0], tuple) else (key, None, True)
+        connection = await self._connector.connect(origin, sni, deadline, certified=certified)
         lease.connection = connection
         return connection
 

@@ -56,6 +56,7 @@ class Request:
     _extra: list[tuple[bytes, bytes]] | None = None  # until then, those beside the defaults
     _cookie: bytes | None = None  # what the client's jar added
     _extensions: dict[str, Any] | None = None
+    _strayed = False  # a redirect led to another origin, which sees no credentials of the user's
 
     def __init__(
         self,
@@ -257,6 +258,7 @@ class Request:
         new.method = method
         new._url = url
         new._defaults = self._defaults
+        new._strayed = self._strayed or url.key != self._url.key
         new._headers = headers
         new.body = body
         if self._extensions is not None:

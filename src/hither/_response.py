@@ -114,6 +114,7 @@ class Response:
     _hints: list[list[tuple[bytes, bytes]]] | None = None
     _coded = False
     _sets_cookies: bool = False
+    _extensions: dict[str, Any] | None = None
     _cookies: Cookies | None = None
 
     def __init__(
@@ -138,7 +139,7 @@ class Response:
         self.default_encoding = default_encoding
         self._request = request
         self._headers = given = Headers(headers)
-        self.extensions = dict(extensions or {})
+        self._extensions = None if extensions is None else dict(extensions)
         body, described = _encode_content(content if stream is None else stream, text, html, json)
         for name, value in described:
             if name not in given and not (name == "Transfer-Encoding" and "content-length" in given):
@@ -153,6 +154,8 @@ class Response:
             self._source = _BodySource(body)
             if stream is None and content is not None and isinstance(body, bytes):
                 self.read()
+        else:
+            self._ended = monotonic()
 
     @classmethod
     def received(cls, request: Request, head: ResponseHead, marks: list[float], connection: Any) -> Response:
@@ -219,6 +222,13 @@ class Response:
     @history.setter
     def history(self, history: list[Response]) -> None:
         self._history = history
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Whatever a transport has to say beyond HTTP."""
+        if self._extensions is None:
+            self._extensions = {}
+        return self._extensions
 
     @property
     def trailers(self) -> Headers:
@@ -423,7 +433,8 @@ class Response:
     def _finish(self, trailers: list[tuple[bytes, bytes]] | None) -> None:
         """Note that the last byte was read."""
         self._source = None
-        self._trailers = trailers
+        if trailers is not None:
+            self._trailers = trailers
         self._ended = monotonic()
 
     def _arrive(self, data: bytes) -> None:
@@ -489,7 +500,7 @@ class Response:
             raise
         finally:
             if self._source is not None:
-                self.close()
+                await self.aclose()
         self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return self._content
 

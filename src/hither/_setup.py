@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ._connect import SocketSettings
 from ._engine import Engine, Settings
@@ -115,14 +116,14 @@ class SyncNetwork:
 class LoopNetworks:
     """The networks of an async client: one for each event loop that it is used in."""
 
-    __slots__ = ("_last", "_networks", "_running_loop", "_settings")
+    __slots__ = ("__weakref__", "_last", "_networks", "_running_loop", "_settings")
 
     def __init__(self, settings: NetworkSettings) -> None:
         from .net.running import running_loop
 
         self._settings = settings
         self._running_loop = running_loop
-        self._networks: dict[Any, Network] = {}
+        self._networks: dict[Any, tuple[Network, Callable[[], None]]] = {}
         self._last: tuple[Any, Network | None] = (None, None)
 
     def current(self) -> Network:
@@ -131,37 +132,48 @@ class LoopNetworks:
         last, network = self._last
         if last is loop and network is not None:
             return network
-        network = self._networks.get(loop) or self._open(loop)
+        network = self._networks[loop][0] if loop in self._networks else self._open(loop)
         self._last = (loop, network)
         return network
 
     def _open(self, loop: Any) -> Network:
-        from .net.running import has_ended, make_runtime
+        from .net.running import make_runtime
 
-        for other in [other for other in list(self._networks) if has_ended(other)]:
-            network = self._networks.pop(other, None)
+        self._abandon_ended()
+        itself = ref(self)
+
+        def at_end() -> None:
+            networks = itself()
+            if networks is not None:
+                networks._drop(loop)
+
+        runtime, forget = make_runtime(loop, at_end)
+        network = self._settings.network(runtime)
+        self._networks[loop] = network, forget
+        return network
+
+    def _abandon_ended(self) -> None:
+        """Let go of the connections of loops that ended without a word."""
+        from .net.running import has_ended
+
+        for loop in [loop for loop in list(self._networks) if has_ended(loop)]:
+            network, _ = self._networks.pop(loop, (None, None))
             if network is not None:
                 network.abandon()
 
-        def at_end() -> None:
-            ended = self._networks.pop(loop, None)
-            self._last = (None, None)
-            if ended is not None:
-                ended.close()
-
-        network = self._networks[loop] = self._settings.network(make_runtime(loop, at_end))
-        return network
+    def _drop(self, loop: Any) -> None:
+        network, _ = self._networks.pop(loop, (None, None))
+        self._last = (None, None)
+        if network is not None:
+            network.close()
 
     def close(self) -> None:
         """Close the idle connections of the loop that runs, and let go of those of loops that ended."""
-        from .net.running import has_ended
-
-        loop = self._running_loop()
-        for other, network in list(self._networks.items()):
-            if other is loop:
-                network.close()
-            elif has_ended(other):
-                network.abandon()
+        self._abandon_ended()
+        _, forget = self._networks.get(self._running_loop(), (None, None))
+        if forget is not None:
+            self._drop(self._running_loop())
+            forget()
 
 
 def make_engine(

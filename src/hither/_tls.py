@@ -21,7 +21,7 @@ class TLSSettings:
     `(certificate, key)`, or `(certificate, key, password)`.
     """
 
-    __slots__ = ("_cert", "_context", "_trust_env", "_verify")
+    __slots__ = ("_cert", "_context", "_trust_env", "_uncertified", "_verify")
 
     def __init__(self, verify: Any = True, cert: Any = None, *, trust_env: bool = True) -> None:
         if not isinstance(verify, bool | str | os.PathLike) and not hasattr(verify, "wrap_bio"):
@@ -30,6 +30,7 @@ class TLSSettings:
         self._cert = cert
         self._trust_env = trust_env
         self._context: ssl.SSLContext | None = None
+        self._uncertified: TLSSettings | None = None
         if cert is not None or not isinstance(verify, bool):
             self._context = self._make()  # now, so that a wrong path is told where it is given
 
@@ -39,6 +40,15 @@ class TLSSettings:
         if self._context is None:
             self._context = self._make()
         return self._context
+
+    @property
+    def uncertified(self) -> TLSSettings:
+        """The same without `cert`: for origins that the user did not mean."""
+        if self._cert is None:
+            return self
+        if self._uncertified is None:
+            self._uncertified = TLSSettings(self._verify, trust_env=self._trust_env)
+        return self._uncertified
 
     def _make(self) -> ssl.SSLContext:
         verify = self._verify

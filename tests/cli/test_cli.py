@@ -193,9 +193,7 @@ def test_a_form_with_files(sent, tmp_path):
 
 
 def test_headers_are_added_replaced_emptied_and_left_out(sent):
-    answer = sent(
-        "-H", "X-One: 1", "-H", "x-one: 2", "-H", "User-Agent: me", "-H", "X-Empty;", "-H", "Accept:"
-    )
+    answer = sent("-H", "X-One: 1", "-H", "x-one: 2", "-H", "User-Agent: me", "-H", "X-Empty;", "-H", "Accept:")
     pairs = answer["headers"]
     assert [pair for pair in pairs if pair[0].lower() == "x-one"] == [["X-One", "1"], ["X-One", "2"]]
     assert fields(answer)["user-agent"] == "me"
@@ -321,14 +319,10 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m \x00 \x7f\u202egnp.exe\r over\b\b \U00
 
 @posix
 @pytest.mark.parametrize("colour", ["", "1"], ids=["coloured", "plain"])
-@pytest.mark.parametrize(
-    "kind", ["text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"]
-)
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"])
 def test_no_control_character_of_a_server_reaches_a_terminal(raw, kind, colour):
     body = (
-        HOSTILE.replace("\x00", "")
-        if "json" not in kind
-        else json.dumps({"a": 1})[:-1] + ',"b":"\x9b31m\x7f\u202e"}'
+        HOSTILE.replace("\x00", "") if "json" not in kind else json.dumps({"a": 1})[:-1] + ',"b":"\x9b31m\x7f\u202e"}'
     )
     changes = {"NO_COLOR": colour} if colour else {}
     with raw([head(), ok(body.encode(), f"Content-Type: {kind}", "X-Evil: \x1b[31m\x07\x9b31m")]) as server:
@@ -339,9 +333,7 @@ def test_no_control_character_of_a_server_reaches_a_terminal(raw, kind, colour):
         import re
 
         own_colours = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert not [
-        c for c in own_colours if (ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or c == "\u202e"
-    ]
+    assert not [c for c in own_colours if (ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or c == "\u202e"]
     assert "\\x1b[31m\\x07" in own_colours
     assert "\\u202e" in own_colours
 
@@ -368,9 +360,7 @@ def test_binary_content_is_named_not_shown(raw):
 @posix
 def test_text_is_shown_as_it_comes_in_its_charset(raw):
     go_on = threading.Event()
-    start = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=latin-1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
+    start = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=latin-1\r\nTransfer-Encoding: chunked\r\n\r\n"
     with raw([head(), start + b"5\r\ngr\xfcn\r\r\n", wait(go_on), b"4\r\n\nend\r\n0\r\n\r\n"]) as server:
         with Terminal(server.url()) as terminal:
             terminal.until("grün".encode())
@@ -542,9 +532,7 @@ def test_a_download_works_without_rich(echo, tmp_path):
 
 
 def test_rich_is_not_imported_in_a_pipe(echo, tmp_path):
-    program = (
-        "import sys; from hither.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    )
+    program = "import sys; from hither.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", program, "-o", str(tmp_path / "file"), echo.url("/json")]
     loaded = subprocess.run(command, capture_output=True, timeout=PATIENCE, text=True).stderr.split()
     assert not {"rich", "asyncio", "trio", "http.server", "hither.cli.demo"} & set(loaded)

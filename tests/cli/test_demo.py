@@ -95,10 +95,7 @@ def _parts(code: str) -> list[str]:
     for separator in ("; ", ": async for ", " as r: ", " as client: "):
         pieces = [part for piece in pieces for part in piece.split(separator)]
     return [
-        piece.removesuffix(": ...")
-        .removeprefix("async with ")
-        .removeprefix("with ")
-        .removeprefix("async for ")
+        piece.removesuffix(": ...").removeprefix("async with ").removeprefix("with ").removeprefix("async for ")
         for piece in pieces
     ]
 

@@ -96,7 +96,9 @@ class TestBuild:
         assert sent(build_auth(("u", "p"))) == basic("u:p")
         assert isinstance(build_auth(lambda request: request), FunctionAuth)
 
-    @pytest.mark.parametrize("bad", ["token", b"token", 5, ["u", "p"], ("u",), ("u", "p", "x"), DigestAuth, ("u", None)])
+    @pytest.mark.parametrize(
+        "bad", ["token", b"token", 5, ["u", "p"], ("u",), ("u", "p", "x"), DigestAuth, ("u", None)]
+    )
     def test_the_rest_is_refused(self, bad):
         with pytest.raises(TypeError):
             build_auth(bad)
@@ -209,7 +211,9 @@ class TestChallengeParser:
         for value in values:
             parse_params(value)
 
-    @pytest.mark.parametrize("junk", [", " * 30000 + '"', "a " * 30000, "a" + " " * 60000, 'a="' + "\\" * 60001, '"' * 60000])
+    @pytest.mark.parametrize(
+        "junk", [", " * 30000 + '"', "a " * 30000, "a" + " " * 60000, 'a="' + "\\" * 60001, '"' * 60000]
+    )
     @pytest.mark.time_limit(5)
     def test_junk_costs_linear_time(self, junk):
         parse_challenges([junk])

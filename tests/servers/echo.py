@@ -69,9 +69,7 @@ class EchoServer(RawServer):
 class Call:
     """One request and how it is answered."""
 
-    def __init__(
-        self, server: EchoServer, connection: Connection, head: Head, body: bytes, exchange: int
-    ) -> None:
+    def __init__(self, server: EchoServer, connection: Connection, head: Head, body: bytes, exchange: int) -> None:
         self.server, self.connection, self.head, self.body = server, connection, head, body
         self.exchange = exchange
         self.ends = False
@@ -151,9 +149,7 @@ class Call:
             self.send(b"set", *fields)
 
     def do_cookies(self) -> None:
-        pairs = [
-            item.strip().partition("=") for v in self.head.get_all("cookie") for item in v.decode().split(";")
-        ]
+        pairs = [item.strip().partition("=") for v in self.head.get_all("cookie") for item in v.decode().split(";")]
         self.send_json([[name, value] for name, _, value in pairs])
 
     def _encoded(self, coding: str, body: bytes) -> None:
@@ -244,14 +240,11 @@ class Call:
     def _digest_is_right(self, given: str, algorithm: str, qop: str) -> bool:
         """RFC 7616 §3.4.1, computed from what the client says it used."""
         got = {
-            key.lower(): quoted or token
-            for key, quoted, token in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', given)
+            key.lower(): quoted or token for key, quoted, token in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', given)
         }
 
         def digest(text: bytes) -> str:
-            return hashlib.new(
-                {"SHA-256": "sha256", "MD5": "md5"}[algorithm.removesuffix("-sess")], text
-            ).hexdigest()
+            return hashlib.new({"SHA-256": "sha256", "MD5": "md5"}[algorithm.removesuffix("-sess")], text).hexdigest()
 
         secret = digest(f"{USER}:{REALM}:{PASSWORD}".encode())
         if algorithm.endswith("-sess"):

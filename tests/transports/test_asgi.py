@@ -75,9 +75,7 @@ async def echo(scope, receive, send):
 
 @ASYNC
 async def test_a_request_and_its_response(face):
-    async with face.client(
-        transport=hither.ASGITransport(echo, root_path="/root", client=("9.9.9.9", 9))
-    ) as client:
+    async with face.client(transport=hither.ASGITransport(echo, root_path="/root", client=("9.9.9.9", 9))) as client:
         answered = await client.post(
             "https://app.example:8443/gr%C3%BC%C3%9Fe%2F?q=%20x", headers={"X-Case": "Value"}, content=b"hi"
         )
@@ -239,21 +237,15 @@ async def test_what_came_before_the_exception_is_read_first(face):
 
 @ASYNC
 async def test_app_exceptions_can_be_kept_inside(face):
-    async with face.client(
-        transport=hither.ASGITransport(raises_at_once, raise_app_exceptions=False)
-    ) as client:
+    async with face.client(transport=hither.ASGITransport(raises_at_once, raise_app_exceptions=False)) as client:
         answered = await client.get(URL)
         assert (answered.status_code, answered.content) == (500, b"")
     for app in (raises_after_the_head, raises_half_way):
         async with face.client(transport=hither.ASGITransport(app, raise_app_exceptions=False)) as client:
-            with pytest.raises(
-                hither.RemoteProtocolError, match="before its response was complete"
-            ) as caught:
+            with pytest.raises(hither.RemoteProtocolError, match="before its response was complete") as caught:
                 await client.get(URL)
             assert isinstance(caught.value.__cause__, Broken)
-    async with face.client(
-        transport=hither.ASGITransport(raises_at_the_end, raise_app_exceptions=False)
-    ) as client:
+    async with face.client(transport=hither.ASGITransport(raises_at_the_end, raise_app_exceptions=False)) as client:
         assert (await client.get(URL)).content == b"whole"
 
 
@@ -485,7 +477,8 @@ async def test_cancelled_at_every_await(face, when):
             running -= 1
 
     async def call(client):
-        return await client.post(URL, content=face.body([b"a", b"b"]))
+        async with contextlib.aclosing(face.body([b"a", b"b"])) as content:
+            return await client.post(URL, content=content)
 
     at = 1
     async with face.client(transport=hither.ASGITransport(app)) as client:
@@ -752,9 +745,7 @@ async def test_a_startup_that_fails(face):
                 with pytest.raises(hither.ConnectError, match="did not start: no database"):
                     await client.get(URL)
         assert app.notes == ["startup", "startup"], "it is tried again"
-    async with face.client(
-        transport=hither.ASGITransport(Lifespan("startup raises"), lifespan=True)
-    ) as client:
+    async with face.client(transport=hither.ASGITransport(Lifespan("startup raises"), lifespan=True)) as client:
         with pytest.raises(Broken, match="startup"):
             await client.get(URL)
     transport = hither.ASGITransport(Lifespan("startup raises"), raise_app_exceptions=False, lifespan=True)
@@ -856,9 +847,7 @@ def starlette_app(face, notes):
 async def test_starlette(face):
     notes = []
     app = starlette_app(face, notes)
-    async with face.client(
-        transport=hither.ASGITransport(app, lifespan=True), base_url="http://app.example"
-    ) as client:
+    async with face.client(transport=hither.ASGITransport(app, lifespan=True), base_url="http://app.example") as client:
         answered = await client.post("/upload", content=face.body([b"x" * 100_000] * 3))
         assert answered.json() == {"size": 300_000, "state": "shared"}
         assert notes == ["startup", "background"]
@@ -870,9 +859,7 @@ async def test_starlette(face):
         with pytest.raises(Broken):
             await client.get("/fail")
         notes.clear()
-        endless = client.stream(
-            "GET", "/stream", params={"n": 1, "hang": "1"}, headers={"Accept-Encoding": "identity"}
-        )
+        endless = client.stream("GET", "/stream", params={"n": 1, "hang": "1"}, headers={"Accept-Encoding": "identity"})
         async with endless as response:
             assert (await first(response.aiter_raw())).startswith(b"line 0\n")
         assert notes == ["stream ended"]

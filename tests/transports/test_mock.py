@@ -204,9 +204,7 @@ async def test_a_gzip_stream_is_decoded(face):
     data = gzip.compress(b"hello" * 100)
 
     def handler(request):
-        return hither.Response(
-            200, headers={"Content-Encoding": "gzip"}, content=face.body([data[:7], data[7:]])
-        )
+        return hither.Response(200, headers={"Content-Encoding": "gzip"}, content=face.body([data[:7], data[7:]]))
 
     async with face.client(transport=hither.MockTransport(handler)) as client:
         assert (await client.get("https://example.org/")).content == b"hello" * 100

@@ -122,9 +122,7 @@ def answers(text):
 
 
 async def test_none_is_for_the_clients_own_connections(face, echo):
-    async with face.client(
-        mounts={"all://": answers("mock"), f"http://127.0.0.1:{echo.port}": None}
-    ) as client:
+    async with face.client(mounts={"all://": answers("mock"), f"http://127.0.0.1:{echo.port}": None}) as client:
         assert (await client.get(echo.url("/json"))).json()["hello"] == "world"
         assert (await client.get("http://127.0.0.1:1/")).text == "mock"
 

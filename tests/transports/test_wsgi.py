@@ -54,9 +54,7 @@ def test_the_environment():
     def app(environ, start_response):
         seen.update(environ)
         seen["body"] = environ["wsgi.input"].read()
-        start_response(
-            "201 Made Up", [("Content-Type", "text/plain"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
-        )
+        start_response("201 Made Up", [("Content-Type", "text/plain"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
         return [b"hello"]
 
     errors = io.StringIO()
@@ -409,9 +407,7 @@ def httpbin_app():
 
 @pytest.fixture
 def httpbin(httpbin_app):
-    with hither.Client(
-        transport=hither.WSGITransport(httpbin_app), base_url="http://httpbin.example"
-    ) as http:
+    with hither.Client(transport=hither.WSGITransport(httpbin_app), base_url="http://httpbin.example") as http:
         yield http
 
 

@@ -49,6 +49,10 @@ def options(client: hither.Client, url: hither.URL) -> None:
     client.put(url, content=io.BytesIO(b"file"))
 
 
+def on_request(request: hither.Request) -> None:
+    request.headers["X-Seen"] = "1"
+
+
 def sync_client(context: ssl.SSLContext, transport: hither.BaseTransport) -> None:
     with hither.Client(
         base_url="https://example.org",
@@ -65,7 +69,7 @@ def sync_client(context: ssl.SSLContext, transport: hither.BaseTransport) -> Non
         trust_env=False,
         transport=transport,
         mounts={"https://*.example.org": transport},
-        event_hooks={"request": [lambda request: None], "response": [print]},
+        event_hooks={"request": [on_request], "response": [print]},
         local_address="127.0.0.1",
         max_response_bytes=10_000_000,
         default_encoding="utf-8",

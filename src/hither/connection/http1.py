@@ -193,6 +193,9 @@ class HTTP1Connection:
             answer = await self._upload(body, _Framing(head), deadline)
         except OSError as error:
             return await self._last_words(error, deadline)
+        finally:
+            if not isinstance(body, bytes):
+                await body.aclose()
         self._sent_whole = answer is None
         return answer
 

@@ -277,8 +277,11 @@ class AsyncioRuntime(Runtime):
         self._watch: AsyncGenerator[None, None] | None = None
         self._buffer = memoryview(bytearray(READ_SIZE))
 
-    def at_end(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the loop shuts down its async generators, as `asyncio.run` does at its end."""
+    def at_end(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` when the loop ends, unless the function that is returned is called before.
+
+        `asyncio.run` closes the async generators of its loop at its end: this is one.
+        """
 
         async def watch() -> AsyncGenerator[None, None]:
             try:
@@ -289,6 +292,13 @@ class AsyncioRuntime(Runtime):
         self._watch = watch()
         with contextlib.suppress(StopIteration):
             self._watch.__anext__().send(None)
+        return self._forget
+
+    def _forget(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            with contextlib.suppress(StopIteration):
+                watch.aclose().send(None)
 
     def lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()

@@ -29,8 +29,8 @@ def running_loop() -> Any:
         raise RuntimeError("AsyncClient needs a running event loop, of asyncio or trio") from None
 
 
-def make_runtime(loop: Any, at_end: Callable[[], None]) -> Runtime:
-    """Make the runtime of a loop; `at_end` is called when the loop ends in order."""
+def make_runtime(loop: Any, at_end: Callable[[], None]) -> tuple[Runtime, Callable[[], None]]:
+    """Make the runtime of a loop; `at_end` is called when the loop ends in order, or the second value is."""
     runtime: Any
     if isinstance(loop, asyncio.AbstractEventLoop):
         from .asyncio import AsyncioRuntime
@@ -40,8 +40,7 @@ def make_runtime(loop: Any, at_end: Callable[[], None]) -> Runtime:
         from .trio import TrioRuntime
 
         runtime = TrioRuntime()
-    runtime.at_end(at_end)
-    return runtime  # type: ignore[no-any-return]
+    return runtime, runtime.at_end(at_end)
 
 
 def has_ended(loop: Any) -> bool:

@@ -13,7 +13,7 @@ from .base import READ_SIZE, Parker, Runtime, Stream
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
@@ -119,23 +119,21 @@ class TrioParker(Parker):
 class TrioRuntime(Runtime):
     """Waits in one run of trio."""
 
-    __slots__ = ("_watch",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._watch: AsyncGenerator[None, None] | None = None
+    def at_end(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` when the run ends, unless the function that is returned is called before."""
+        forget = trio.Event()
 
-    def at_end(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when trio closes its async generators, at the end of the run."""
-
-        async def watch() -> AsyncGenerator[None, None]:
+        async def watch() -> None:
             try:
-                yield
-            finally:
+                await forget.wait()
+            except trio.Cancelled:  # trio cancels its system tasks when the main task has ended
                 callback()
+                raise
 
-        self._watch = watch()
-        with contextlib.suppress(StopIteration):
-            self._watch.__anext__().send(None)
+        trio.lowlevel.spawn_system_task(watch)
+        return forget.set
 
     def lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()

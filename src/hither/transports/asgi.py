@@ -293,7 +293,7 @@ class _Exchange:
         return self._head
 
     def _tells_500(self) -> bool:
-        return self._failure is None and not self._raises and isinstance(self._task.error, Exception)
+        return not self._raises and isinstance(self._task.error, Exception)
 
     async def read_chunk(self) -> bytes:
         """Return the next piece of content; b"" when it is complete and the application has returned."""
