@@ -78,7 +78,7 @@ def _introduction(report: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"- Measured {report['date'][:10]}: {measure}, "
-            "as the slope between two run lengths; in multiples of the bare floor (lowest–highest round).",
+            "as the slope between two run lengths; in multiples of the bare floor (lowest–highest round; ≈ of one round only).",
             f"- Machine: {at['processor']}, {at['cores']} cores, {at['system']}, {at['architecture']}; {at['python']}.",
             f"- Server: {report['server']}. Libraries: {versions}.",
         ]
@@ -121,8 +121,9 @@ def _costs(rows: list[dict[str, Any]], counter: str) -> str:
             return "1" if counter == "cpu" else _thousands(row["cost"])
         if row["ratio"] is None:
             return "–"
-        ratio = between(row["ratio"], "×")
-        return ratio if counter == "cpu" else f"{_thousands(row['cost'])} ({ratio})"
+        if counter == "cpu":
+            return between(row["ratio"], "×")
+        return f"{_thousands(row['cost'])} ({_short(row['ratio']['median'])}×)"
 
     unit = "" if rows[0]["unit"] == "time" else f" of each {rows[0]['unit']}"
     title = f"Cost{unit}" if counter == "cpu" else f"Thousands of instructions{unit}"
@@ -187,9 +188,11 @@ def _failures(report: dict[str, Any]) -> str:
 
 
 def between(numbers: dict[str, float], unit: str) -> str:
-    """Render a median with its spread: 1.57× (1.52–1.61)."""
+    """Render a median with its spread: 1.57× (1.52–1.61); ≈1.57× when there was one round and so no spread."""
     median, low, high = (_short(numbers[name]) for name in ("median", "low", "high"))
-    return f"{median}{unit}" + ("" if low == high else f" ({low}–{high})")
+    if numbers.get("rounds") == 1:
+        return f"≈{median}{unit}"
+    return f"{median}{unit} ({low}–{high})"
 
 
 def _short(number: float) -> str:

@@ -25,7 +25,7 @@ from .servers import Servers
 
 BASELINE = Path(__file__).with_name("baseline.json")
 CORE = ("json-sync", "json-asyncio-50", "json-uvloop-50")
-LENGTHS = {"perf": (2000, 10_000), "callgrind": (500, 1500)}
+LENGTHS = {"perf": (2000, 10_000), "callgrind": (500, 2500)}
 GROWTH = 1.10  # that is still accepted
 
 Figures = dict[str, dict[str, float]]

@@ -91,7 +91,7 @@ class Network:
         keep = False
         try:
             connection: HTTP1Connection = lease.connection
-            if connection is None or connection.is_stale():
+            if connection is None or connection.is_stale(ask_kernel=request.method not in _IDEMPOTENT):
                 connection = await self._connect(lease, key, deadline)
             try:
                 answer = await connection.exchange(request.method, head, body, deadline, marks)

@@ -166,13 +166,13 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
             self._transport.write(data)
         # One turn of the loop, so that an early answer is seen even while the socket takes all we give.
         await asyncio.sleep(0)
-        if self._paused and not self.is_readable():
+        if self._paused and not self.is_readable(ask_kernel=False):
             self._watching = True
             try:
                 await self._drained(timeout)
             finally:
                 self._watching = False
-        if self.is_readable():
+        if self.is_readable(ask_kernel=False):
             return False
         if self._lost is not None:
             raise self._lost
@@ -212,8 +212,19 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         else:
             reader.set_exception(TimeoutError())
 
-    def is_readable(self) -> bool:
-        return bool(self._ahead) or self._eof or self._lost is not None
+    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+        if self._ahead or self._eof or self._lost is not None:
+            return True
+        return ask_kernel and self._has_unseen()
+
+    def _has_unseen(self) -> bool:
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def send_now(self, data: bytes) -> None:
         if self._lost is None and not self._paused and not self._loop.is_closed():

@@ -63,8 +63,11 @@ class Stream(ABC):
         """
 
     @abstractmethod
-    def is_readable(self) -> bool:
-        """Tell, without waiting, whether `read` has something: bytes, the end or an error."""
+    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+        """Tell, without waiting, whether `read` has something: bytes, the end or an error.
+
+        An event loop learns of it in its next turn; `ask_kernel` makes sure, at the price of a system call.
+        """
 
     @abstractmethod
     def send_now(self, data: bytes) -> None:

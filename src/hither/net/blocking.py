@@ -118,7 +118,7 @@ class BlockingStream(Stream):
             value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
         sock.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
 
-    def is_readable(self) -> bool:
+    def is_readable(self, *, ask_kernel: bool = True) -> bool:
         if self._idle_poll is None:
             self._idle_poll = _new_poll()
             self._idle_poll.register(self._sock, _POLLIN)

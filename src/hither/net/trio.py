@@ -69,7 +69,7 @@ class TrioStream(Stream):
         if scope.cancelled_caught:
             raise TimeoutError
 
-    def is_readable(self) -> bool:
+    def is_readable(self, *, ask_kernel: bool = True) -> bool:
         import socket
 
         try:
