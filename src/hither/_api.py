@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Unpack
 
-    from ._options import RequestOptions, URLTypes
     from ._response import Response
+    from ._types import RequestOptions, URLTypes
 
 _default: Client | None = None
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ._errors import InvalidURL
+from ._patterns import pattern
 from ._query import escape_illegal, quote_all, unquote
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ MAX_HOST_LENGTH = 253
 AUTHORITY_PARTS = frozenset({"host", "port", "netloc", "userinfo", "username", "password"})
 
 # RFC 3986 §3.2: host and port; a bracketed host may hold colons
-_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?")
+_HOST_PORT = pattern(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?")
 # RFC 3986 §3.2.2 reg-name without escapes; RFC 1035 §2.3.4: labels of 1 to 63 octets
 _LABEL = r"[a-z0-9_~!$&'()*+,;=-]{1,63}"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+\.?")
-_DOTTED_QUAD = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
-_OCTET = re.compile(r"0|[1-9][0-9]{0,2}")
+_NAME = pattern(rf"{_LABEL}(?:\.{_LABEL})*+\.?")
+_DOTTED_QUAD = pattern(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_OCTET = pattern(r"0|[1-9][0-9]{0,2}")
 # RFC 6874 §2: ZoneID, of unreserved characters
-_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
+_ZONE = pattern(r"[A-Za-z0-9._~-]+")
 _DELIMITER = frozenset("/?#@")
 
 

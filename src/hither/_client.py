@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Self, Unpack
 
-    from ._options import ClientOptions, RequestOptions, URLTypes
     from ._request import Request
     from ._response import Response
+    from ._types import ClientOptions, RequestOptions, URLTypes
 
 
 class Client(BaseClient):

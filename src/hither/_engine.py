@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._decoding import supported_encodings
 from ._errors import HTTPError, TooManyRedirects
 from ._headers import Headers
-from ._options import Deadline, RequestOptions, Timeout, unknown_options
+from ._options import REQUEST_OPTIONS, Deadline, Timeout, unknown_options
 from ._query import QueryParams
 from ._request import DefaultFields, Request
 from ._url import URL, merge_base, merge_params, parse_url
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from ._network import Network
-    from ._options import URLTypes
     from ._response import Response
+    from ._types import URLTypes
     from .policy.auth import Auth
     from .policy.cookies import Cookies
 
-_KNOWN = frozenset(RequestOptions.__annotations__)
 _HOOKS = ("request", "response", "redirect", "retry")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DRAIN = 65536  # bytes of a response that is passed over, read so that its connection can be used again
@@ -150,8 +149,8 @@ class Engine:
         return request
 
     def _fill(self, request: Request, options: Mapping[str, Any]) -> None:
-        if not options.keys() <= _KNOWN:
-            raise unknown_options("a request", options.keys() - _KNOWN, _KNOWN)
+        if not options.keys() <= REQUEST_OPTIONS:
+            raise unknown_options("a request", options.keys() - REQUEST_OPTIONS, REQUEST_OPTIONS)
         get = options.get
         params = get("params")
         if params:

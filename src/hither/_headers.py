@@ -8,16 +8,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._errors import LocalProtocolError
+from ._patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._options import HeaderTypes
+    from ._types import HeaderTypes
 
     T = TypeVar("T")
 
 # RFC 9110 §5.6.2: token
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = pattern(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # Fields whose values are credentials: they never show in a repr, so never in a log by accident.
 _SECRET = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
@@ -260,7 +261,7 @@ def _split_list(value: str) -> list[str]:
 
 
 # RFC 9110 §5.6.1, §5.6.4: a list member, its quoted strings taken whole; a quote without an end runs on.
-_MEMBER = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|$))+', re.DOTALL)
+_MEMBER = pattern(r'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|$))+', re.DOTALL)
 
 
 @lru_cache(maxsize=1024)  # more than the names a process sends; HPACK implementations keep about as many

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from ._body import PIECE, Body, form_pairs, make_body
 from ._errors import LocalProtocolError
 from ._headers import Headers, encode_fields
+from ._patterns import pattern
 from ._text import media_type_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # RFC 2046 §5.1.1: boundary := 0*69<bchars> bcharsnospace
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_BOUNDARY = pattern(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 
 # HTML, "multipart/form-data encoding algorithm": these three and no others.
 _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from ._errors import TimeoutException, TotalTimeout
 
 if TYPE_CHECKING:
-    import os
-    import ssl
-    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-    from typing import TypeAlias
-
-    from ._headers import Headers
-    from ._query import QueryParams
-    from ._url import URL
-    from .policy.auth import Auth
-    from .policy.cookies import Cookies
-
-    ParamTypes: TypeAlias = QueryParams | Mapping[str, Any] | Iterable[tuple[str, Any]] | str | bytes
-    HeaderTypes: TypeAlias = (
-        Headers | Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
-    )
-    CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]]
-    ContentTypes: TypeAlias = Any
-    AuthTypes: TypeAlias = Auth | tuple[str | bytes, str | bytes] | Callable[[Any], Any]
-    TimeoutTypes: TypeAlias = float | tuple[float | None, float | None] | "Timeout" | None
-    URLTypes: TypeAlias = URL | str
-    BytesStream: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
+    from collections.abc import Iterable
 
 _UNSET: Any = object()
 _DEFAULT_TIMEOUT: dict[str, Any] = {"connect": 5, "read": 30, "write": 30, "pool": 30}
@@ -242,53 +222,70 @@ class Limits:
         )
 
 
-class RequestOptions(TypedDict, total=False):
-    """The options of a request, the same on every verb and on both clients."""
-
-    params: ParamTypes | None
-    headers: HeaderTypes | None
-    cookies: CookieTypes | None
-    content: ContentTypes
-    data: Any
-    json: Any
-    files: Any
-    auth: AuthTypes | None
-    timeout: TimeoutTypes
-    follow_redirects: bool
-    max_redirects: int
-    extensions: Mapping[str, Any] | None
-    raise_for_status: bool
-
-
-class ClientOptions(TypedDict, total=False):
-    """The options of a client: defaults of its requests, and what is its alone."""
-
-    params: ParamTypes | None
-    headers: HeaderTypes | None
-    cookies: CookieTypes | None
-    auth: AuthTypes | None
-    timeout: TimeoutTypes
-    follow_redirects: bool
-    max_redirects: int
-    raise_for_status: bool
-    base_url: URLTypes
-    limits: Limits
-    http1: bool
-    verify: bool | str | os.PathLike[str] | ssl.SSLContext
-    cert: str | tuple[str, str] | tuple[str, str, str] | None
-    trust_env: bool
-    transport: Any
-    mounts: Mapping[str, Any] | None
-    event_hooks: Mapping[str, list[Callable[..., Any]]] | None
-    resolver: Any
-    local_address: str | tuple[str, int] | None
-    uds: str | None
-    socket_options: Iterable[tuple[Any, ...]] | None
-    max_response_bytes: int | None
-    json_loads: Callable[[Any], Any] | None
-    json_dumps: Callable[[Any], str | bytes] | None
-    default_encoding: str | Callable[[bytes], str]
-
+# The keywords of `RequestOptions` and `ClientOptions`, which a test holds to each other.
+REQUEST_OPTIONS = frozenset(
+    {
+        "params",
+        "headers",
+        "cookies",
+        "content",
+        "data",
+        "json",
+        "files",
+        "auth",
+        "timeout",
+        "follow_redirects",
+        "max_redirects",
+        "extensions",
+        "raise_for_status",
+        "base_url",
+        "limits",
+        "http1",
+        "verify",
+        "cert",
+        "trust_env",
+        "transport",
+        "mounts",
+        "event_hooks",
+        "resolver",
+        "local_address",
+        "uds",
+        "socket_options",
+        "max_response_bytes",
+        "json_loads",
+        "json_dumps",
+        "default_encoding",
+    }
+)
+CLIENT_OPTIONS = frozenset(
+    {
+        "params",
+        "headers",
+        "cookies",
+        "auth",
+        "timeout",
+        "follow_redirects",
+        "max_redirects",
+        "raise_for_status",
+        "base_url",
+        "limits",
+        "http1",
+        "verify",
+        "cert",
+        "trust_env",
+        "transport",
+        "mounts",
+        "event_hooks",
+        "resolver",
+        "local_address",
+        "uds",
+        "socket_options",
+        "max_response_bytes",
+        "json_loads",
+        "json_dumps",
+        "default_encoding",
+    }
+)
 
 NOT_YET = frozenset({"proxy", "retry", "cache", "rate", "http2", "http3", "impersonate"})
 

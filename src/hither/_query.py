@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._patterns import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._options import ParamTypes
+    from ._types import ParamTypes
 
 # RFC 3986 §2: what may stand nowhere in a URI, and a "%" that starts no escape. "[" and "]" are let through,
 # as every browser does: servers know them in queries.
-_ILLEGAL = re.compile(r'[^!-~]+|["<>\\^`{|}]|%(?![0-9A-Fa-f]{2})')
+_ILLEGAL = pattern(r'[^!-~]+|["<>\\^`{|}]|%(?![0-9A-Fa-f]{2})')
 # RFC 3986 §2.3: all but the unreserved characters; the space becomes "+" afterwards.
-_FORM_UNSAFE = re.compile(r"[^A-Za-z0-9_.~ -]+")
-_RESERVED = re.compile(r"[^A-Za-z0-9_.~-]+")
-_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_FORM_UNSAFE = pattern(r"[^A-Za-z0-9_.~ -]+")
+_RESERVED = pattern(r"[^A-Za-z0-9_.~-]+")
+_ESCAPES = pattern(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def _escape_match(match: re.Match[str]) -> str:

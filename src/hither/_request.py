@@ -13,7 +13,7 @@ from .net.base import run_sync
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from ._options import CookieTypes, HeaderTypes, ParamTypes
+    from ._types import CookieTypes, HeaderTypes, ParamTypes
 
 _NO_CONTENT = [(b"Content-Length", b"0")]
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})

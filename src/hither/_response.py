@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._decoding import Decoder
-    from ._options import HeaderTypes
     from ._reading import Source
     from ._request import Request
+    from ._types import HeaderTypes
     from ._url import URL
     from .policy.cookies import Cookies
 

@@ -9,7 +9,7 @@ from ._connect import SocketSettings
 from ._engine import Engine, Settings
 from ._mounts import Mounts
 from ._network import Network
-from ._options import NOT_YET, ClientOptions, Limits, Timeout, unknown_options
+from ._options import CLIENT_OPTIONS, NOT_YET, Limits, Timeout, unknown_options
 from ._resolve import Resolver
 from ._tls import TLSSettings
 from ._url import URL, parse_url
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from ._headers import Headers
-    from ._options import RequestOptions, TimeoutTypes, URLTypes
     from ._request import Request
     from ._response import Response
+    from ._types import RequestOptions, TimeoutTypes, URLTypes
     from .net.base import Runtime
 
-_KNOWN = frozenset(ClientOptions.__annotations__)
 _RESOLVER = Resolver()
 _LIMITS = Limits()
 _TIMEOUT = Timeout()
@@ -191,9 +190,9 @@ def make_engine(
     """
     for name in NOT_YET & options.keys():
         if options[name]:
-            raise unknown_options(where, [name], _KNOWN)
-    if not options.keys() <= _KNOWN | NOT_YET:
-        raise unknown_options(where, options.keys() - _KNOWN - NOT_YET, _KNOWN)
+            raise unknown_options(where, [name], CLIENT_OPTIONS)
+    if not options.keys() <= CLIENT_OPTIONS | NOT_YET:
+        raise unknown_options(where, options.keys() - CLIENT_OPTIONS - NOT_YET, CLIENT_OPTIONS)
     get = options.get
     if not get("http1", True):
         raise ValueError(f"{where}: http1=False leaves no protocol to speak")

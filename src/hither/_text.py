@@ -7,13 +7,14 @@ mark, the client's default.
 from __future__ import annotations
 
 import codecs
-import re
 from functools import lru_cache
+
+from ._patterns import pattern
 
 # RFC 9110 §5.6.6: parameters = *( OWS ";" OWS [ parameter ] ), a value is a token or a quoted-string.
 # Whitespace around "=" is forbidden there and common in the field, so it is taken.
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
-_QUOTED_PAIR = re.compile(r"\\(.)")
+_PARAMETER = pattern(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
+_QUOTED_PAIR = pattern(r"\\(.)")
 
 # Python calls these text encodings, yet no peer means them: some cannot decode, and punycode takes
 # quadratic time.

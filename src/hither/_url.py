@@ -18,12 +18,13 @@ from ._authority import (
     url_part,
 )
 from ._errors import InvalidURL
+from ._patterns import pattern
 from ._query import QueryParams, encode_params, escape_illegal, unquote
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from ._options import ParamTypes
+    from ._types import ParamTypes
 
     # scheme, authority, path, query, fragment; as they stand in the text, None where the delimiter is missing
     Parts: TypeAlias = tuple[str | None, str | None, str, str | None, str | None]
@@ -46,7 +47,7 @@ DEFAULT_PORTS = {
 _NEED_HOST = frozenset({"http", "https", "ws", "wss"})
 
 # What nearly every URL looks like: nothing to lower, escape or encode. Groups: scheme, host, port, target.
-_COMMON = re.compile(
+_COMMON = pattern(
     r"(https?)://"
     r"([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*+\.?)"
     r"(?::([0-9]{1,5}))?"
@@ -54,9 +55,9 @@ _COMMON = re.compile(
     r"(?:#[!#$&-;=?-Z\[\]_a-z~]*+(?:%[0-9A-Fa-f]{2}[!#$&-;=?-Z\[\]_a-z~]*+)*+)?"
 )
 # RFC 3986 appendix B, with the scheme as §3.1 has it
-_SPLIT = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SPLIT = pattern(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_SCHEME = pattern(r"[a-z][a-z0-9+.-]*")
+_CONTROL = pattern(r"[\x00-\x1f\x7f]")
 
 
 @final

@@ -15,6 +15,7 @@ from .._errors import (
     WriteError,
     WriteTimeout,
 )
+from .._patterns import pattern
 from ..protocol.events import End, Event, Field, ResponseHead
 from ..protocol.http1 import ResponseParser
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from .._options import Deadline, Timeout
     from ..net.base import Stream
 
-_IN_STEPS = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
-_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+_IN_STEPS = pattern(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
+_EXPECT = pattern(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = pattern(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 
 SENT, ANSWERED = 2, 3  # where an exchange's marks hold these moments
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from .._patterns import pattern
 
 # RFC 6265bis §5.6: more octets than this in name and value together, and the cookie is ignored (RFC 6265
 # §6.1: at least 4096 bytes per cookie).
@@ -13,13 +13,13 @@ MAX_ATTRIBUTE = 1024
 MAX_LIFETIME = 400 * 86400.0
 
 # RFC 6265bis §5.6 step 1: every control character but the tab.
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-_DELIMITER = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
-_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
-_DAY = re.compile(r"([0-9]{1,2})(?![0-9])")
-_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
-_MAX_AGE = re.compile(r"-?[0-9]+")
+_DELIMITER = pattern(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
+_TIME = pattern(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
+_DAY = pattern(r"([0-9]{1,2})(?![0-9])")
+_YEAR = pattern(r"([0-9]{2,4})(?![0-9])")
+_MAX_AGE = pattern(r"-?[0-9]+")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS_TO_1970 = 719162  # from the first of January of the year 1
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)

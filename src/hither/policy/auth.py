@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import binascii
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from hither._errors import RequestNotRead
 
+from .._patterns import pattern
 from .digest import DigestSession, parse_params, strongest_challenge
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hither._response import Response
     from hither._url import URL
 
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_CONTROL = pattern(rb"[\x00-\x1f\x7f]")
 
 # Sends of one request with digest authentication: with what is known, with the new challenge, and once more
 # when the server calls that nonce stale already (RFC 7616 §3.3).

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from hither._options import CookieTypes
+    from hither._types import CookieTypes
     from hither._url import URL
 
 # Chrome's CookieMonster: over 180 cookies of one domain it keeps 150, over 3300 in all it keeps 3000 (RFC

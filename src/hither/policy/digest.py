@@ -7,6 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from .._patterns import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -23,9 +25,9 @@ _STRENGTH = {name: place for place, name in enumerate(_ALGORITHMS)}
 
 # A scheme, or a parameter with its value. Nothing in here can be matched in two ways, so bad input costs
 # linear time.
-_ITEM = re.compile(r'([^\s,="]+)(\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s,"]*)))?')
-_ESCAPED = re.compile(r"\\(.)")
-_TO_ESCAPE = re.compile(r'(["\\])')
+_ITEM = pattern(r'([^\s,="]+)(\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s,"]*)))?')
+_ESCAPED = pattern(r"\\(.)")
+_TO_ESCAPE = pattern(r'(["\\])')
 
 
 def parse_challenges(values: Iterable[str]) -> list[tuple[str, dict[str, str]]]:

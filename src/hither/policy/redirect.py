@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from hither._errors import InvalidURL, RemoteProtocolError, StreamConsumed
+
+from .._patterns import pattern
 
 if TYPE_CHECKING:
     from hither._headers import Headers
@@ -37,7 +38,7 @@ _BODY_FIELDS = (
 # Credentials, and the name of the host that they were for.
 _ORIGIN_FIELDS = ("authorization", "cookie", "proxy-authorization", "host")
 
-_CREDENTIALS = re.compile(r"//[^/?#]*@")
+_CREDENTIALS = pattern(r"//[^/?#]*@")
 
 
 def redirect_request(request: Request, response: Response) -> Request | None:

@@ -15,10 +15,10 @@ A state is the method that takes the next bytes; everything that changes the sta
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from .._errors import LocalProtocolError, RemoteProtocolError
+from .._patterns import pattern
 from .events import END, End, ResponseHead
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ MAX_CHUNK_LINE = 4096  # bytes; Go's maxLineLength for chunk headers
 MAX_TRAILER_LINE = 8192  # bytes; nginx's large_client_header_buffers
 MAX_CHUNK_EXTENSIONS = 16 * 1024  # bytes for one message; Go's limit since CVE-2023-39326
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([^\x00\r\n]*))?")
-_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\r\n]*)")
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\x00\r\n]*)?")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LINE_END = re.compile(rb"\r?\n")
-_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
+_STATUS_LINE = pattern(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([^\x00\r\n]*))?")
+_FIELD_LINE = pattern(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\r\n]*)")
+_CHUNK_LINE = pattern(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\x00\r\n]*)?")
+_TOKEN = pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEAD_END = pattern(rb"\r?\n\r?\n")
+_LINE_END = pattern(rb"\r?\n")
+_FOLD = pattern(rb"[ \t]*\r?\n[ \t]+")
 
 # What a field means to the framing of its message, or to the engine.
 _ORDINARY, _LENGTH, _TRANSFER, _CONNECTION, _CODED, _COOKIE = range(6)

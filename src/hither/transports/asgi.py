@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from .._errors import ReadTimeout, StreamClosed
 from .._options import Timeout
@@ -97,6 +96,8 @@ class ASGITransport(AsyncBaseTransport):
     def _scope(self, request: Request) -> dict[str, Any]:
         url = request.url
         path, _, query = url.target.partition(b"?")
+        from urllib.parse import unquote_to_bytes
+
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},

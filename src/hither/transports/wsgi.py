@@ -8,7 +8,6 @@ import sys
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, cast
-from urllib.parse import unquote_to_bytes
 
 from .._body import Body
 from .._errors import StreamClosed
@@ -82,6 +81,8 @@ class WSGITransport(BaseTransport):
         return respond(request, head, None if run.closed else run, started)
 
     def _environ(self, request: Request, source: IO[bytes], length: int | None) -> dict[str, Any]:
+        from urllib.parse import unquote_to_bytes
+
         url = request.url
         path, _, query = url.target.partition(b"?")
         # PEP 3333, "Unicode Issues": bytes as latin-1.

@@ -1,0 +1,37 @@
+"""Regular expressions that are compiled when they are first used: most programs need few, and `import` none."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, AnyStr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_METHODS = ("findall", "finditer", "fullmatch", "match", "search", "split", "sub")
+
+
+class _Pattern:
+    """Stands for a compiled pattern, and after its first use has that one's methods."""
+
+    def __init__(self, text: Any, flags: int) -> None:
+        self._text = text
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in _METHODS:
+            raise AttributeError(name)
+        compiled = re.compile(self._text, self._flags)
+        for method in _METHODS:
+            setattr(self, method, getattr(compiled, method))
+        found: Callable[..., Any] = getattr(compiled, name)
+        return found
+
+
+def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """Return what can be used like `re.compile(text, flags)`.
+
+    >>> pattern("[0-9]+").fullmatch("42")[0]
+    '42'
+    """
+    return _Pattern(text, flags)  # type: ignore[return-value]
