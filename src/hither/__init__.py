@@ -57,15 +57,11 @@ from ._url import URL
 from ._version import __version__
 from .policy.auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
 from .policy.cookies import CookieConflict, Cookies
-from .transports import (
-    ASGITransport,
-    AsyncBaseTransport,
-    AsyncHTTPTransport,
-    BaseTransport,
-    HTTPTransport,
-    MockTransport,
-    WSGITransport,
-)
+from .transports.base import AsyncBaseTransport, BaseTransport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .transports import ASGITransport, AsyncHTTPTransport, HTTPTransport, MockTransport, WSGITransport
 
 __all__ = [
     "URL",
@@ -140,3 +136,18 @@ __all__ = [
     "request",
     "stream",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a transport when it is first named."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import transports
+
+    found = getattr(transports, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
 
 from ._setup import BaseClient, LoopNetworks, NetworkSettings, make_engine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from typing import Self, Unpack
+    from typing import Any, Self, Unpack
 
     from ._request import Request
     from ._response import Response

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 
 from ._errors import InvalidURL
 from ._patterns import pattern
 from ._query import escape_illegal, quote_all, unquote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._url import URL
 
 # Octets. RFC 1035 §2.3.4: 255 with the length octets of the first label and the root.
@@ -23,6 +24,7 @@ _HOST_PORT = pattern(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?")
 _LABEL = r"[a-z0-9_~!$&'()*+,;=-]{1,63}"
 _NAME = pattern(rf"{_LABEL}(?:\.{_LABEL})*+\.?")
 _DOTTED_QUAD = pattern(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_SCHEME_START = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _OCTET = pattern(r"0|[1-9][0-9]{0,2}")
 # RFC 6874 §2: ZoneID, of unreserved characters
 _ZONE = pattern(r"[A-Za-z0-9._~-]+")
@@ -121,7 +123,7 @@ def invalid_url(url: str, why: str) -> InvalidURL:
     # The URL could not be split, so whatever stands before an "@" may be a password.
     head, at, tail = url.rpartition("@")
     if at:
-        scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", head)
+        scheme = _SCHEME_START.match(head)
         url = f"{scheme[0] if scheme else ''}***@{tail}"
     shown = url if len(url) <= 200 else f"{url[:200]}..."  # enough to find it in the caller's code
     return InvalidURL(f"invalid URL {shown!r}: {why}")

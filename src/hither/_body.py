@@ -7,12 +7,13 @@ allows it, rewound to be sent again.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
 
 from ._errors import StreamConsumed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import Any
 
     Fields = list[tuple[bytes, bytes]]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
 
 from ._setup import BaseClient, NetworkSettings, SyncNetwork, make_engine
 from .net.base import run_sync
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from typing import Self, Unpack
+    from typing import Any, Self, Unpack
 
     from ._request import Request
     from ._response import Response

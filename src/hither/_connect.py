@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from ._errors import ConnectError, ConnectTimeout, NameResolutionError, TLSError
 from .connection.http1 import HTTP1Connection
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from ._options import Deadline, Timeout
     from ._resolve import Address, Names

@@ -11,9 +11,12 @@ from __future__ import annotations
 import sys
 from functools import cache, partial
 from importlib import import_module
-from typing import Any
 
 from ._errors import DecodingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # curl: MAX_ENCODE_STACK 5, after CVE-2022-32206 (a response with endless chained codings).
 MAX_LAYERS = 5

@@ -7,7 +7,6 @@ client.get() ─► Engine.request ─► Engine.send ─┬─► Network.send 
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from ._decoding import supported_encodings
 from ._errors import HTTPError, TooManyRedirects
@@ -18,8 +17,10 @@ from ._request import DefaultFields, Request
 from ._url import URL, merge_base, merge_params, parse_url
 from ._version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any
 
     from ._network import Network
     from ._response import Response

@@ -18,9 +18,10 @@ HTTPError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._request import Request
     from ._response import Response
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._errors import LocalProtocolError
 from ._patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from ._types import HeaderTypes
 
-    T = TypeVar("T")
 
 # RFC 9110 §5.6.2: token
 _TOKEN = pattern(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -133,10 +132,6 @@ class Headers(MutableMapping[str, str]):
             return _text(values[0])
         return ", ".join([_text(value) for value in values])  # RFC 9110 §5.3
 
-    @overload
-    def get(self, key: str, /) -> str | None: ...
-    @overload
-    def get(self, key: str, /, default: str | T) -> str | T: ...
     def get(self, key: str, /, default: Any = None) -> Any:
         """All values of `key`, joined with ", ", or `default`."""
         values = self._lookup().get(key.lower())
@@ -261,7 +256,7 @@ def _split_list(value: str) -> list[str]:
 
 
 # RFC 9110 §5.6.1, §5.6.4: a list member, its quoted strings taken whole; a quote without an end runs on.
-_MEMBER = pattern(r'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|$))+', re.DOTALL)
+_MEMBER = pattern(r'(?s)(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|$))+')
 
 
 @lru_cache(maxsize=1024)  # more than the names a process sends; HPACK implementations keep about as many

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from ._patterns import pattern
 
 _LINK = pattern(r"<([^>]*)>((?:[^,\"]|\"(?:[^\"\\]|\\.)*\")*)")
+_QUOTED_PAIR = pattern(r"\\(.)")
 _PARAMETER = pattern(r";\s*([^\s=;,\"]+)\s*(?:=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;,\"]*)))?")
 
 
@@ -21,7 +20,7 @@ def parse_links(value: str) -> dict[str, dict[str, str]]:
         link = {"url": target.strip()}
         for name, quoted, plain in _PARAMETER.findall(rest):
             # RFC 8288 §3.3: a second `rel` is ignored; the same is done for the rest.
-            link.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", quoted) or plain)
+            link.setdefault(name.lower(), _QUOTED_PAIR.sub(r"\1", quoted) or plain)
         for relation in link.get("rel", "").split() or [link["url"]]:
             links.setdefault(relation, link)
     return links

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from ._body import PIECE, Body, form_pairs, make_body
 from ._errors import LocalProtocolError
@@ -11,8 +10,10 @@ from ._headers import Headers, encode_fields
 from ._patterns import pattern
 from ._text import media_type_parameter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 # RFC 2046 §5.1.1: boundary := 0*69<bchars> bcharsnospace
 _BOUNDARY = pattern(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")

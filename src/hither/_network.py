@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ._connect import Connector
@@ -22,7 +21,10 @@ from ._response import Response
 from .connection.http1 import ANSWERED
 from .protocol.http1 import request_head
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._connect import SocketSettings
     from ._options import Deadline, Limits, Timeout
     from ._pool import Lease

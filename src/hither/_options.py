@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from ._errors import TimeoutException, TotalTimeout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 _UNSET: Any = object()
 _DEFAULT_TIMEOUT: dict[str, Any] = {"connect": 5, "read": 30, "write": 30, "pool": 30}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, AnyStr
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
+    from typing import Any, AnyStr
 
 _METHODS = ("findall", "finditer", "fullmatch", "match", "search", "split", "sub")
 
@@ -19,6 +19,8 @@ class _Pattern:
         self._flags = flags
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        import re
+
         if name not in _METHODS:
             raise AttributeError(name)
         compiled = re.compile(self._text, self._flags)

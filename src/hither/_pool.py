@@ -11,21 +11,15 @@ import sys
 from collections import deque
 from heapq import heappop, heappush
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from contextlib import AbstractContextManager
+    from typing import Any
 
     from ._options import Limits
     from .net.base import Parker
-
-
-class Connection(Protocol):
-    """What the pool knows of a connection."""
-
-    def close(self) -> None:
-        """Close at once."""
 
 
 class Lease:

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
-
 from ._errors import HTTPError
 from .net.base import run_sync
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from typing import Any, Protocol
 
     from ._response import Response
     from ._text import LineDecoder, TextDecoder
 
-T = TypeVar("T", bytes, str, list[str])
+    class Source(Protocol):
+        """Where content comes from: a connection, an iterable of the user's, an application in this process."""
+
+        async def read_chunk(self) -> bytes:
+            """Return the next bytes; b"" at the end, when the source has closed itself."""
+
+        def close(self) -> None:
+            """Stop reading, at once; what is not read is lost."""
+
+        async def aclose(self) -> None:
+            """Stop reading; may wait for an async source to clean up."""
 
 
-class Source(Protocol):
-    """Where content comes from: a connection, an iterable of the user's, an application in this process."""
-
-    async def read_chunk(self) -> bytes:
-        """Return the next bytes; b"" at the end, when the source has closed itself."""
-
-    def close(self) -> None:
-        """Stop reading, at once; what is not read is lost."""
-
-    async def aclose(self) -> None:
-        """Stop reading; may wait for an async source to clean up."""
-
-
-class Reader(Generic[T]):
+class Reader:
     """An iterator, sync and async, over what `following` returns until it is empty.
 
     Not a generator: one that is left early would wait for somebody to close it.
@@ -37,30 +34,30 @@ class Reader(Generic[T]):
 
     __slots__ = ("_following", "_response")
 
-    def __init__(self, response: Response, following: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, response: Response, following: Callable[[], Awaitable[Any]]) -> None:
         self._response = response
-        self._following: Callable[[], Awaitable[T]] = following
+        self._following: Callable[[], Awaitable[Any]] = following
 
-    async def _next(self) -> T:
+    async def _next(self) -> Any:
         try:
             return await self._following()
         except HTTPError as error:
             self._response._attach(error)
             raise
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> T:
+    def __next__(self) -> Any:
         piece = run_sync(self._next())
         if not piece:
             raise StopIteration
         return piece
 
-    def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> Any:
         piece = await self._next()
         if not piece:
             raise StopAsyncIteration
@@ -72,7 +69,7 @@ class LineReader:
 
     __slots__ = ("_lines", "_reader")
 
-    def __init__(self, reader: Reader[list[str]]) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lines: Iterator[str] = iter(())
 

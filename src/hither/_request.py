@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._body import Body, encode_body
 from ._errors import LocalProtocolError, RequestNotRead
 from ._headers import Headers, encode_fields
 from ._url import URL, merge_params, parse_url
 from .net.base import run_sync
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from typing import Any
 
     from ._types import CookieTypes, HeaderTypes, ParamTypes
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._errors import NameResolutionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, TypeAlias
 
     from .net.base import Parker, Runtime
 
-Address: TypeAlias = tuple[int, Any]
-"""An address family and what `socket.connect` takes."""
+    Address: TypeAlias = tuple[int, Any]
+    """An address family and what `socket.connect` takes."""
 
 _MAX_NAMES = 10_000  # remembered; all are forgotten together
 

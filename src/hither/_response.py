@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from ._body import IterableBody, encode_body
 from ._decoding import make_decoder
@@ -28,10 +27,11 @@ from ._text import (
 from .net.base import run_sync
 from .protocol.events import ResponseHead
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import timedelta
-    from typing import Self
+    from typing import Any, Self
 
     from ._decoding import Decoder
     from ._reading import Source
@@ -526,10 +526,10 @@ class Response:
         self._begin()
         return self._piece if chunk_size is None else Sized(self._piece, chunk_size).following
 
-    def _bytes_reader(self, chunk_size: int | None) -> Reader[bytes]:
+    def _bytes_reader(self, chunk_size: int | None) -> Reader:
         return Reader(self, self._pieces(chunk_size))
 
-    def _raw_reader(self, chunk_size: int | None) -> Reader[bytes]:
+    def _raw_reader(self, chunk_size: int | None) -> Reader:
         if self._content is not None and self._decoder is None:
             return self._bytes_reader(chunk_size)
         self._begin()

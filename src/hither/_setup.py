@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ._connect import SocketSettings
@@ -15,9 +14,10 @@ from ._tls import TLSSettings
 from ._url import URL, parse_url
 from .policy.cookies import Cookies
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from ._headers import Headers
     from ._request import Request

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from typing import Any, Literal
 
 _shared: dict[tuple[bool, tuple[str, str] | None], ssl.SSLContext] = {}
 

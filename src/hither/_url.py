@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from ._authority import (
     AUTHORITY_PARTS,
@@ -21,8 +19,9 @@ from ._errors import InvalidURL
 from ._patterns import pattern
 from ._query import QueryParams, encode_params, escape_illegal, unquote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, NoReturn, TypeAlias
 
     from ._types import ParamTypes
 
@@ -55,12 +54,11 @@ _COMMON = pattern(
     r"(?:#[!#$&-;=?-Z\[\]_a-z~]*+(?:%[0-9A-Fa-f]{2}[!#$&-;=?-Z\[\]_a-z~]*+)*+)?"
 )
 # RFC 3986 appendix B, with the scheme as §3.1 has it
-_SPLIT = pattern(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_SPLIT = pattern(r"(?s)(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?")
 _SCHEME = pattern(r"[a-z][a-z0-9+.-]*")
 _CONTROL = pattern(r"[\x00-\x1f\x7f]")
 
 
-@final
 class URL(str):
     """A URL: a `str` that knows its parts. It never changes; `copy_with` and `join` make new ones.
 
@@ -94,7 +92,7 @@ class URL(str):
     userinfo: bytes
     """`user:password`, percent-encoded as it stands in the URL; empty when there is none."""
 
-    def __new__(cls, url: str = "", params: ParamTypes | None = None, **parts: Any) -> URL:
+    def __new__(cls, url: str = "", params: ParamTypes | None = None, **parts: Any) -> URL:  # noqa: PYI034 - there are no subclasses
         self = url if type(url) is URL else _parse(url)
         if params is not None:
             parts["params"] = params

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from .._errors import (
     LocalProtocolError,
@@ -19,6 +17,7 @@ from .._patterns import pattern
 from ..protocol.events import End, Event, Field, ResponseHead
 from ..protocol.http1 import ResponseParser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from .._options import Deadline, Timeout
     from ..net.base import Stream
 
-_IN_STEPS = pattern(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
-_EXPECT = pattern(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
-_LENGTH = pattern(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+_IN_STEPS = pattern(rb"(?i)\r\n(?:expect|transfer-encoding):")
+_EXPECT = pattern(rb"(?i)\r\nexpect:[ \t]*100-continue[ \t]*\r\n")
+_LENGTH = pattern(rb"(?i)\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n")
 
 SENT, ANSWERED = 2, 3  # where an exchange's marks hold these moments
 

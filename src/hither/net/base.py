@@ -7,14 +7,15 @@ may suspend in any other way, which is why one set of coroutines serves the sync
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractContextManager
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 READ_SIZE = 65536  # bytes asked of the socket at once: four TLS records, and what asyncio and Go ask for at most
 

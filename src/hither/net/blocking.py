@@ -8,15 +8,16 @@ import struct
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .base import READ_SIZE, Parker, Runtime, Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 _WINDOWS = sys.platform == "win32"
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
@@ -45,7 +46,7 @@ class _SelectPoll:
 
 _POLLIN = getattr(select, "POLLIN", 1)
 _POLLOUT = getattr(select, "POLLOUT", 4)
-_new_poll = cast("Callable[[], Any]", getattr(select, "poll", _SelectPoll))
+_new_poll: Callable[[], Any] = getattr(select, "poll", _SelectPoll)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -6,9 +6,12 @@ import contextlib
 import json
 import os
 import tempfile
-from typing import Any
 
 from ._cookie_syntax import CONTROL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _VERSION = 1
 _TYPES: dict[str, tuple[type, ...]] = {

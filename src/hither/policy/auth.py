@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import binascii
 import os
-from typing import TYPE_CHECKING, Any
 
 from hither._errors import RequestNotRead
 
 from .._patterns import pattern
 from .digest import DigestSession, parse_params, strongest_challenge
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from typing import Any
 
     from hither._request import Request
     from hither._response import Response

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
 
 from hither._errors import HTTPError, LocalProtocolError
 
@@ -18,9 +17,11 @@ from ._cookie_syntax import (
     path_matches,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+    from typing import Any
 
     from hither._types import CookieTypes
     from hither._url import URL

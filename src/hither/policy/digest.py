@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
-from typing import TYPE_CHECKING
 
 from .._patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable
 
 # Weakest first: RFC 7616 §3.7 lets the client choose. SHA and SHA-512 are in no RFC, but servers that

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hither._errors import InvalidURL, RemoteProtocolError, StreamConsumed
 
 from .._patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hither._headers import Headers
     from hither._request import Request

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-Field: TypeAlias = tuple[bytes, bytes]
+Field = tuple[bytes, bytes]
 
 
 class ResponseHead:
@@ -42,4 +40,4 @@ class End:
 
 END = End([])
 
-Event: TypeAlias = ResponseHead | bytes | End
+Event = ResponseHead | bytes | End

@@ -15,12 +15,11 @@ A state is the method that takes the next bytes; everything that changes the sta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .._errors import LocalProtocolError, RemoteProtocolError
 from .._patterns import pattern
 from .events import END, End, ResponseHead
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
