@@ -18,6 +18,7 @@ ROOT = Path(hither.__file__).parent
 # for all its modules; `_version` and `_errors` import nothing. Where a name starts with an underscore, so does the file.
 LEVELS: list[list[str]] = [
     ["_version", "_errors"],
+    ["_patterns"],
     ["_authority", "_query", "_url", "_headers"],
     ["_options"],
     ["_text", "_links", "_decoding", "_multipart", "_body", "protocol", "net"],
@@ -30,7 +31,8 @@ LEVELS: list[list[str]] = [
     ["transports", "_setup"],
     ["_client", "_async_client"],
     ["_api"],
-    ["", "cli", "testing", "server", "adapters", "bulk", "websocket", "sse"],
+    # `_types` stands above all: whoever wants it at run time imports upwards.
+    ["", "_types", "cli", "testing", "server", "adapters", "bulk", "websocket", "sse"],
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

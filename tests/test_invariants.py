@@ -605,7 +605,7 @@ class TestInvariant6EverythingIsBounded:
         [
             pytest.param(b"HTTP/1.1 200 OK\r\n" + b"A:\r\n" * 3000 + b"\r\n", id="header-count"),
             pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + response(b"x"), id="1xx-count"),
-            pytest.param(CHUNKED + b"1;e=f\r\nx\r\n" * 20_000 + b"0\r\n\r\n", id="chunk-extensions"),
+            pytest.param(CHUNKED + (b"1;" + b"e" * 100 + b"\r\nx\r\n") * 1000 + b"0\r\n\r\n", id="chunk-extensions"),
             pytest.param(CHUNKED + b"0\r\n" + b"A:\r\n" * 3000 + b"\r\n", id="trailer-count"),
             pytest.param(CHUNKED + b"1;" + b"e" * 10_000 + b"\r\nx\r\n0\r\n\r\n", id="chunk-line"),
         ],

@@ -37,6 +37,7 @@ class Client(BaseClient):
         self._engine, self._transports = make_engine(
             "Client()", options, self._networks.current, _adapt, is_async=False, keep_cookies=keep_cookies
         )
+        self._engine.own_network = self._networks.current()
 
     # Requests
 

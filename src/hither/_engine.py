@@ -97,6 +97,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.network = network
+        self.own_network: Network | None = None  # where one serves all threads, so that nobody asks for it
         self.is_async = is_async
         self.cookies = cookies
         self.route = route
@@ -205,7 +206,7 @@ class Engine:
                 if settings.cookies is not None or (jar is not None and jar._domains):
                     self._add_cookies(request, settings, jar, history)
                 if self._is_plain:
-                    response = await self.network().send(request, deadline, started)
+                    response = await (self.own_network or self.network()).send(request, deadline, started)
                 else:
                     response = await self._exchange(request, deadline, started)
                 if response._sets_cookies:

@@ -18,7 +18,7 @@ from ._errors import (
 from ._pool import Pool, Waiter
 from ._resolve import Names
 from ._response import Response
-from .connection.http1 import ANSWERED
+from .connection.http1 import ANSWERED, LEASED
 from .protocol.http1 import request_head
 
 TYPE_CHECKING = False
@@ -86,14 +86,15 @@ class Network:
         if body is not None and not isinstance(body, bytes):
             body.rewind()
         head = request_head(request.method, url.target, request.encode_fields())
+        marks = [started, started, started, started]
         lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):
             lease = await self._wait(lease, deadline)
-        marks = [started, monotonic(), started, started]
+            marks[LEASED] = monotonic()
         keep = False
         try:
             connection: HTTP1Connection = lease.connection
-            if connection is None or connection.is_stale(ask_kernel=request.method not in _IDEMPOTENT):
+            if connection is None or connection.is_stale(request.method not in _IDEMPOTENT):
                 connection = await self._connect(lease, key, deadline)
             try:
                 answer = await connection.exchange(request.method, head, body, deadline, marks)

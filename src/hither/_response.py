@@ -444,7 +444,7 @@ class Response:
             return
         self._content = data
         self.num_bytes_downloaded = len(data)
-        self._ended = monotonic()
+        self._ended = self._marks[-1] if self._marks else monotonic()
 
     def _unread(self) -> None:
         """Hold content that has arrived back, for who wants to stream it."""

@@ -29,7 +29,7 @@ _IN_STEPS = pattern(rb"(?i)\r\n(?:expect|transfer-encoding):")
 _EXPECT = pattern(rb"(?i)\r\nexpect:[ \t]*100-continue[ \t]*\r\n")
 _LENGTH = pattern(rb"(?i)\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n")
 
-SENT, ANSWERED = 2, 3  # where an exchange's marks hold these moments
+LEASED, SENT, ANSWERED = 1, 2, 3  # where an exchange's marks hold these moments
 
 _CONTINUE_WAIT = 1.0  # seconds for a 100 Continue before the body goes out anyway; curl's default
 _ONE_WRITE = 65536  # bytes of a body that go out with the head in one write; more is watched for an early answer
@@ -262,10 +262,11 @@ class HTTP1Connection:
         last = events[-1]
         if not isinstance(last, End):
             return None
-        pieces = events[self._next : -1]
-        self._next = len(events)
         self._end(last)
-        return b"".join(pieces)  # type: ignore[arg-type]  # all between head and end is content
+        first, self._next = self._next, len(events)
+        if self._next - first == 2:
+            return events[first]  # type: ignore[return-value]  # all between head and end is content
+        return b"".join(events[first:-1])  # type: ignore[arg-type]
 
     def _end(self, end: End) -> None:
         self.reusable = self._parser.keep_alive and self._sent_whole

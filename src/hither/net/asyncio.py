@@ -15,7 +15,6 @@ from .base import READ_SIZE, Parker, Runtime, Stream, run_sync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
-    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 
@@ -212,7 +211,7 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         else:
             reader.set_exception(TimeoutError())
 
-    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+    def is_readable(self, ask_kernel: bool = True) -> bool:
         if self._ahead or self._eof or self._lost is not None:
             return True
         return ask_kernel and self._has_unseen()
@@ -311,7 +310,7 @@ class AsyncioRuntime(Runtime):
             with contextlib.suppress(StopIteration):
                 watch.aclose().send(None)
 
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> threading.Lock:
         return threading.Lock()
 
     def parker(self) -> Parker:

@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    import threading
     from collections.abc import Callable, Coroutine, Sequence
-    from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -64,7 +64,7 @@ class Stream(ABC):
         """
 
     @abstractmethod
-    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+    def is_readable(self, ask_kernel: bool = True) -> bool:
         """Tell, without waiting, whether `read` has something: bytes, the end or an error.
 
         An event loop learns of it in its next turn; `ask_kernel` makes sure, at the price of a system call.
@@ -104,7 +104,7 @@ class Runtime(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> threading.Lock:
         """Make a lock for state that is shared by all users of this runtime; never held over an await."""
 
     @abstractmethod

@@ -14,7 +14,6 @@ from .base import READ_SIZE, Parker, Runtime, Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -44,6 +43,7 @@ class _SelectPoll:
         return list(found.items())
 
 
+_NOTHING: list[Any] = []
 _POLLIN = getattr(select, "POLLIN", 1)
 _POLLOUT = getattr(select, "POLLOUT", 4)
 _new_poll: Callable[[], Any] = getattr(select, "poll", _SelectPoll)
@@ -119,11 +119,11 @@ class BlockingStream(Stream):
             value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
         sock.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
 
-    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+    def is_readable(self, ask_kernel: bool = True) -> bool:
         if self._idle_poll is None:
             self._idle_poll = _new_poll()
             self._idle_poll.register(self._sock, _POLLIN)
-        return bool(self._idle_poll.poll(0))
+        return self._idle_poll.poll(0) != _NOTHING  # type: ignore[no-any-return]
 
     def send_now(self, data: bytes) -> None:
         if self._sock is not None:
@@ -163,7 +163,7 @@ class BlockingRuntime(Runtime):
 
     __slots__ = ()
 
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> threading.Lock:
         return threading.Lock()
 
     def parker(self) -> Parker:

@@ -108,8 +108,8 @@ class TLSStream(Stream):
                 return False
         return True
 
-    def is_readable(self, *, ask_kernel: bool = True) -> bool:
-        return bool(self._waiting) or self._incoming.pending > 0 or self._inner.is_readable(ask_kernel=ask_kernel)
+    def is_readable(self, ask_kernel: bool = True) -> bool:
+        return bool(self._waiting) or self._incoming.pending > 0 or self._inner.is_readable(ask_kernel)
 
     def send_now(self, data: bytes) -> None:
         with contextlib.suppress(ssl.SSLError):

@@ -14,7 +14,6 @@ from .base import READ_SIZE, Parker, Runtime, Stream
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class TrioStream(Stream):
         if scope.cancelled_caught:
             raise TimeoutError
 
-    def is_readable(self, *, ask_kernel: bool = True) -> bool:
+    def is_readable(self, ask_kernel: bool = True) -> bool:
         import socket
 
         try:
@@ -135,7 +134,7 @@ class TrioRuntime(Runtime):
         trio.lowlevel.spawn_system_task(watch)
         return forget.set
 
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> threading.Lock:
         return threading.Lock()
 
     def parker(self) -> Parker:

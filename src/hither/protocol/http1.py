@@ -30,15 +30,17 @@ MAX_FIELDS = 1000  # per head or trailer section; Apache and hyper stop at 100, 
 MAX_INFORMATIONAL = 32  # 1xx heads for one request; Go's net/http started with 5, and 103 may come several times
 MAX_CHUNK_LINE = 4096  # bytes; Go's maxLineLength for chunk headers
 MAX_TRAILER_LINE = 8192  # bytes; nginx's large_client_header_buffers
-MAX_CHUNK_EXTENSIONS = 16 * 1024  # bytes for one message; Go's limit since CVE-2023-39326
+MAX_CHUNK_OVERHEAD = 16 * 1024  # bytes for one message; Go's maximal excess since CVE-2023-39326
+_SHORT_CHUNK_LINE = 16  # bytes; such lines are not counted, and Go does not count as many of any line
+_MAX_EXCESS = 100  # bytes kept of what nobody asked for: enough to know and to show
 
 _STATUS_LINE = pattern(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([^\x00\r\n]*))?")
-_FIELD_LINE = pattern(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\r\n]*)")
-_CHUNK_LINE = pattern(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\x00\r\n]*)?")
+_FIELD_LINE = pattern(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00\r\n]*)")
+_CHUNK_LINE = pattern(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00\r\n]*)?")
 _TOKEN = pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEAD_END = pattern(rb"\r?\n\r?\n")
 _LINE_END = pattern(rb"\r?\n")
-_FOLD = pattern(rb"[ \t]*\r?\n[ \t]+")
+_FOLD = pattern(rb"\r?\n[ \t]+")
 
 # What a field means to the framing of its message, or to the engine.
 _ORDINARY, _LENGTH, _TRANSFER, _CONNECTION, _CODED, _COOKIE = range(6)
@@ -51,7 +53,8 @@ _MEANING = {
 }
 
 # Lines seen before, parsed and checked: servers repeat theirs in every response.
-_MAX_CACHED = 1024  # lines; all are forgotten together
+_MAX_CACHED = 1024  # field lines; all are forgotten together
+_MAX_CACHED_STATUSES = 64
 _MAX_CACHED_LINE = 128  # bytes; longer lines are rarely repeated
 _field_lines: dict[bytes, tuple[Field, int]] = {}
 _status_lines: dict[bytes, tuple[str, int, bytes]] = {}
@@ -99,7 +102,7 @@ def _parse_field_line(line: bytes) -> tuple[Field, int]:
             raise _IrregularHead
         raise RemoteProtocolError(f"the server sent a line that is no header field: {line[:100]!r}")
     name, value = match.groups()
-    entry = (name, value.rstrip(b" \t")), _MEANING.get(name.lower(), _ORDINARY)
+    entry = (name, value.strip(b" \t")), _MEANING.get(name.lower(), _ORDINARY)
     if len(line) <= _MAX_CACHED_LINE and entry[1] != _COOKIE:
         if len(_field_lines) >= _MAX_CACHED:
             _field_lines.clear()
@@ -115,7 +118,9 @@ def _parse_status_line(line: bytes) -> tuple[str, int, bytes]:
         raise RemoteProtocolError(f"the server did not answer in HTTP/1: {line[:100]!r}")
     minor, status, reason = match.groups()
     entry = "HTTP/1.1" if minor != b"0" else "HTTP/1.0", int(status), reason or b""
-    if len(_status_lines) < 64:
+    if len(line) <= _MAX_CACHED_LINE:
+        if len(_status_lines) >= _MAX_CACHED_STATUSES:
+            _status_lines.clear()
         _status_lines[line] = entry
     return entry
 
@@ -224,11 +229,11 @@ class ResponseParser:
         "_remaining",
         "_scanned",
         "_state",
+        "_total",
         "_trailers",
         "done",
         "keep_alive",
         "started",
-        "total",
     )
 
     def __init__(self) -> None:
@@ -236,7 +241,8 @@ class ResponseParser:
         self._awaits_head = False  # a response is expected, and nothing of it was received
         self._state: Callable[[bytes, int, list[Event]], int] = self._excess
         self._method = ""
-        self._remaining = 0
+        self._remaining = 0  # bytes of the body, or of the chunk
+        self._total = 0  # bytes of a body of known length
         self._scanned = 0
         self._overhead = 0
         self._informational = 0
@@ -244,7 +250,6 @@ class ResponseParser:
         self.done = True  # no response is being received
         self.keep_alive = True  # as far as the last head told
         self.started = False  # whether any byte of the response has come
-        self.total: int | None = None
 
     def expect(self, method: str) -> None:
         """Get ready for the response to a request with this method."""
@@ -293,11 +298,11 @@ class ResponseParser:
         if state == self._head:
             raise RemoteProtocolError("the server closed the connection inside the response's head")
         if state == self._length:
-            total = self.total or 0
+            received = self._total - self._remaining
             raise RemoteProtocolError(
-                f"the server closed the connection after {total - self._remaining} of {total} bytes of the body"
+                f"the server closed the connection after {received} of {self._total} bytes of the body"
             )
-        if state != self._excess:
+        if state not in (self._excess, self._tunnel):
             raise RemoteProtocolError("the server closed the connection inside the chunked body")
         return []
 
@@ -307,7 +312,7 @@ class ResponseParser:
         buffer = self._buffer
         if not buffer:
             end = data.find(b"\r\n\r\n", position)
-            if 0 <= end <= position + MAX_HEAD:
+            if 0 <= end <= position + MAX_HEAD - 4:
                 block = data[position:end]
                 known = _heads.get(block)
                 if known is None:
@@ -361,7 +366,7 @@ class ResponseParser:
         elif self._method == "HEAD" or status in {204, 304}:
             self._finish(events)
         elif framed.length is not None:
-            self.total = self._remaining = framed.length
+            self._total = self._remaining = framed.length
             if framed.length:
                 self._state = self._length
             else:
@@ -412,7 +417,7 @@ class ResponseParser:
 
     def _excess(self, data: bytes, position: int, events: list[Event]) -> int:
         self.keep_alive = False
-        self._buffer += data[position : position + 100]  # enough to know and to show
+        self._buffer += data[position : position + _MAX_EXCESS - len(self._buffer)]
         return len(data)
 
     def _line(self, data: bytes, position: int, limit: int) -> tuple[bytes | None, int]:
@@ -437,18 +442,21 @@ class ResponseParser:
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise RemoteProtocolError(f"the server sent an invalid chunk size: {line[:100]!r}")
-        size, extension = match.groups()
-        if extension:
-            self._overhead += len(extension)
-            if self._overhead > MAX_CHUNK_EXTENSIONS:
-                raise RemoteProtocolError(f"the server sent over {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
-        self._remaining = int(size, 16)
+        self._remaining = int(match[1], 16)
+        if len(line) > _SHORT_CHUNK_LINE:
+            self._count_overhead(len(line))
         if self._remaining:
             self._state = self._chunk_data
         else:
             self._state = self._trailer
             self._overhead = 0
         return position
+
+    def _count_overhead(self, size: int) -> None:
+        """RFC 9112 §7.1.1: limit chunk extensions; each byte of content makes up for two of them, as in Go."""
+        self._overhead = max(self._overhead + size - 2 * self._remaining, 0)
+        if self._overhead > MAX_CHUNK_OVERHEAD:
+            raise RemoteProtocolError(f"the server sent over {MAX_CHUNK_OVERHEAD} bytes of chunk extensions")
 
     def _chunk_data(self, data: bytes, position: int, events: list[Event]) -> int:
         piece = data[position : position + self._remaining]
@@ -459,12 +467,16 @@ class ResponseParser:
         return position + len(piece)
 
     def _chunk_end(self, data: bytes, position: int, events: list[Event]) -> int:
-        line, position = self._line(data, position, 2)
-        if line is not None:
-            if line:
-                raise RemoteProtocolError("the server sent a chunk longer than its size")
+        ending = bytes(self._buffer) + data[position : position + 2 - len(self._buffer)]
+        if ending == b"\r\n":
+            position += 2 - len(self._buffer)
+            self._buffer.clear()
             self._state = self._chunk_size
-        return position
+            return position
+        if ending != b"\r":
+            raise RemoteProtocolError("the server sent a chunk longer than its size")
+        self._buffer[:] = ending
+        return len(data)
 
     def _trailer(self, data: bytes, position: int, events: list[Event]) -> int:
         line, position = self._line(data, position, MAX_TRAILER_LINE)
