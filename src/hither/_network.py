@@ -19,7 +19,6 @@ from ._pool import Pool, Waiter
 from ._resolve import Names
 from ._response import Response
 from .connection.http1 import ANSWERED, LEASED
-from .protocol.http1 import request_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Network:
             key = (key, request.extensions.get("sni_hostname"), not request._strayed)
         if body is not None and not isinstance(body, bytes):
             body.rewind()
-        head = request_head(request.method, url.target, request.encode_fields())
+        head = request.head()
         marks = [started, started, started, started]
         lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):

@@ -149,8 +149,9 @@ class Pool:
         _close(doomed)
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and from now on each that comes back and that nobody waits for."""
         with self._lock:
+            self._most_idle = 0
             doomed: list[Lease] = []
             while self._idle:
                 self._drop(self._oldest(), doomed)
@@ -297,6 +298,10 @@ def _below(count: int, limit: int | None) -> bool:
 
 def _close(leases: list[Lease]) -> None:
     for lease in leases:
-        if lease.connection is not None:
-            lease.connection.close()
-            lease.connection = None
+        connection, lease.connection = lease.connection, None
+        if connection is None:
+            continue
+        if lease._origin.gone:
+            connection.abandon()
+        else:
+            connection.close()

@@ -7,6 +7,7 @@ from ._errors import LocalProtocolError, RequestNotRead
 from ._headers import Headers, encode_fields
 from ._url import URL, merge_params, parse_url
 from .net.base import run_sync
+from .protocol.http1 import request_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,22 +217,22 @@ class Request:
     def _names_cookie(self) -> bool:
         return b"cookie" in self._defaults.names or any(name.lower() == b"cookie" for name, _ in self._extra or ())
 
-    def encode_fields(self) -> bytes:
-        """Return the header section for HTTP/1.1, Host first (RFC 9110 §7.2), every field checked."""
+    def head(self) -> bytes:
+        """Return the request line and the fields for HTTP/1.1, Host first (RFC 9110 §7.2), everything checked."""
+        url = self._url
         defaults = self._defaults
         extra = self._extra
         if self._headers is not None or defaults.has_host or (extra is not None and self._overrides(extra)):
             headers = self.headers
             self._check_framing(headers)
-            if "host" in headers:
-                return encode_fields(headers._raw)
-            return b"Host: " + self._url.host_header + b"\r\n" + encode_fields(headers._raw)
-        block = b"Host: " + self._url.host_header + b"\r\n" + defaults.block
+            host = None if "host" in headers else url.host_header
+            return request_head(self.method, url.target, host, encode_fields(headers._raw))
+        block = defaults.block
         if extra is not None:
             block += encode_fields(extra)
         if self._cookie is not None:
             block += encode_fields([(b"Cookie", self._cookie)])
-        return block
+        return request_head(self.method, url.target, url.host_header, block)
 
     def _check_framing(self, headers: Headers) -> None:
         """Refuse fields that say another length than the body has (RFC 9112 §6.2)."""

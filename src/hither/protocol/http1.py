@@ -86,13 +86,16 @@ def encode_method(method: str) -> bytes:
     return encoded
 
 
-def request_head(method: str, target: bytes, fields: bytes) -> bytes:
-    r"""Return a request's head from its parts, where `target` and `fields` are checked already.
+def request_head(method: str, target: bytes, host: bytes | None, fields: bytes) -> bytes:
+    r"""Return a request's head from its parts, which are checked already; `host` is None when a field says it.
 
-    >>> request_head("GET", b"/", b"Host: example.org\r\n")
-    b'GET / HTTP/1.1\r\nHost: example.org\r\n\r\n'
+    >>> request_head("GET", b"/", b"example.org", b"Accept: */*\r\n")
+    b'GET / HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n'
     """
-    return b"".join((_methods.get(method) or encode_method(method), b" ", target, b" HTTP/1.1\r\n", fields, b"\r\n"))
+    verb = _methods.get(method) or encode_method(method)
+    if host is None:
+        return b"".join((verb, b" ", target, b" HTTP/1.1\r\n", fields, b"\r\n"))
+    return b"".join((verb, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", fields, b"\r\n"))
 
 
 def _parse_field_line(line: bytes) -> tuple[Field, int]:

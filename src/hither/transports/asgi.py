@@ -82,7 +82,7 @@ class ASGITransport(AsyncBaseTransport):
     async def handle_async_request(self, request: Request) -> Response:
         """Return the application's response as soon as it has begun."""
         started = monotonic()
-        request.encode_fields()  # what could not be sent is refused here as everywhere
+        request.head()  # what could not be sent is refused here as everywhere
         deadline = request.deadline or _TIMEOUT
         loop = self._here()
         scope = self._scope(request)

@@ -70,7 +70,7 @@ class WSGITransport(BaseTransport):
     def handle_request(self, request: Request) -> Response:
         """Return the application's response as soon as its first piece of content is there."""
         started = monotonic()
-        request.encode_fields()  # what could not be sent is refused here as everywhere
+        request.head()  # what could not be sent is refused here as everywhere
         run = _Run(request, raises=self.raise_app_exceptions)
         try:
             environ = self._environ(request, *run.input())
