@@ -158,7 +158,7 @@ class TestInvariant1NoSlotLostNoWaiterAsleepNoLateBytes:
         assert b"/?impatient" not in [got.target for got in server.requests]
 
     async def test_pool_timeout_only_when_nothing_comes_free(self, face, raw):
-        with raw(answers) as server:
+        with raw([request(), response(b"held", length=8), until_closed], answers) as server:
             async with face.client(limits=ONE, timeout=hither.Timeout(pool=0.2)) as client:
                 async with client.stream("GET", server.url("/?held")):
                     with pytest.raises(hither.PoolTimeout):

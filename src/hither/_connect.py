@@ -73,6 +73,10 @@ class Connector:
         self._sockets = sockets
         self._tls = tls
 
+    def abandon(self) -> None:
+        """Forget what is under way in the process that this one was forked from."""
+        self._names.abandon()
+
     async def connect(
         self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline | Timeout, *, certified: bool
     ) -> HTTP1Connection:
@@ -106,7 +110,7 @@ class Connector:
         if self._sockets.uds is not None:
             return [(socket.AF_UNIX, self._sockets.uds)]
         try:
-            addresses = await self._names.addresses(self._runtime, origin[1], origin[2], until.left())
+            addresses = await self._names.addresses(self._runtime, origin[1], origin[2], until.left)
         except TimeoutError:
             raise
         except OSError as error:

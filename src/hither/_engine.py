@@ -195,6 +195,7 @@ class Engine:
         timeout = settings.timeout
         deadline = timeout if timeout.total is None else Deadline(timeout, started)
         history: list[Response] | None = None
+        response: Response | None = None
         auth = None
         if settings.auth is not None or self.netrc is not None or request._url.userinfo:
             auth = await self._begin_auth(request, settings)
@@ -211,18 +212,12 @@ class Engine:
                     response = await self._exchange(request, deadline, started)
                 if response._sets_cookies:
                     jar = self._store_cookies(response, jar)
-                again = None
-                if auth is not None:
-                    again = await auth.after(response)
-                if again is None and response.status_code in _REDIRECTS:
-                    again = await self._redirect(response, settings, history)
-                    if again is not None and auth is not None:
-                        auth = await auth.redirected(again)
-                        again = again if auth is None else auth.request
+                if auth is None and response.status_code not in _REDIRECTS:
+                    break
+                again, auth = await self._next(response, settings, auth, history)
                 if again is None:
                     break
-                await _pass_over(response)
-                history = [response] if history is None else [*history, response]
+                history = [*(history or ()), response]
                 request = again
                 started = monotonic()
             if history is not None:
@@ -234,10 +229,27 @@ class Engine:
             if settings.raise_for_status and response.status_code >= 400:
                 await response._read()
                 response.raise_for_status()
-        except HTTPError as error:
-            error.attach(request)
+        except BaseException as error:
+            if response is not None:
+                await response.aclose()
+            if isinstance(error, HTTPError):
+                error.attach(request)
             raise
         return response
+
+    async def _next(
+        self, response: Response, settings: Settings, auth: _AuthSteps | None, history: list[Response] | None
+    ) -> tuple[Request | None, _AuthSteps | None]:
+        """Ask the policies what follows from a response; None when it is the last."""
+        again = None if auth is None else await auth.after(response)
+        if again is None:
+            again = await self._redirect(response, settings, history)
+            if again is not None and auth is not None:
+                auth = await auth.redirected(again)
+                again = again if auth is None else auth.request
+        if again is not None:
+            await _pass_over(response)
+        return again, auth
 
     async def _exchange(self, request: Request, deadline: Any, started: float) -> Response:
         """One request, one response, for a client with hooks, transports or ways to decode of its own."""

@@ -71,6 +71,7 @@ class Network:
         """Let go of all connections without a word: they belong to another process, or their loop is gone."""
         for lease in self.pool.abandon(self._runtime.lock()):
             lease.connection.abandon()
+        self._connector.abandon()
 
     async def send(self, request: Request, deadline: Deadline | Timeout, started: float) -> Response:
         """Exchange a request for a response, whose content may still be on its way."""

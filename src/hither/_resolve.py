@@ -9,10 +9,13 @@ from ._errors import NameResolutionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
 
     from .net.base import Parker, Runtime
+
+    Left: TypeAlias = Callable[[], float | None]
+    """How many seconds there still are, None for any number; `TimeoutError` when there are none."""
 
     Address: TypeAlias = tuple[int, Any]
     """An address family and what `socket.connect` takes."""
@@ -43,13 +46,14 @@ class Resolver:
 
 
 class _Flight:
-    """A look-up under way, and those who wait for it."""
+    """A look-up under way, and those who wait for it; without an outcome when its owner gave up."""
 
-    __slots__ = ("error", "parkers")
+    __slots__ = ("failure", "found", "parkers")
 
     def __init__(self) -> None:
         self.parkers: list[Parker] = []
-        self.error: OSError | None = None
+        self.found: list[Address] | None = None
+        self.failure: tuple[str, BaseException | None] | None = None  # the message, and the cause
 
 
 class Names:
@@ -65,8 +69,15 @@ class Names:
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._flights: dict[tuple[str, int], _Flight] = {}
 
-    async def addresses(self, runtime: Runtime, host: str, port: int, timeout: float | None) -> list[Address]:
-        """Return the addresses of a host, in the order to try them; one look-up serves all who ask at once."""
+    def abandon(self) -> None:
+        """Wait for no look-up any more: the process was forked, and the threads of its parent are not here."""
+        self._flights = {}
+
+    async def addresses(self, runtime: Runtime, host: str, port: int, left: Left) -> list[Address]:
+        """Return the addresses of a host, in the order to try them; one look-up serves all who ask at once.
+
+        `left` tells how many seconds there still are.
+        """
         literal = literal_address(host, port)
         if literal is not None:
             return [literal]
@@ -75,27 +86,29 @@ class Names:
             known = self._known.get(key)
             if known is not None and known[0] > monotonic():
                 return known[1]
-            flight = self._flights.get(key)
-            if flight is None:
-                return await self._look_up(runtime, key, timeout)
+            own = _Flight()
+            flight = self._flights.setdefault(key, own)
+            if flight is own:
+                return await self._look_up(runtime, key, own, left)
             parker = runtime.parker()
             flight.parkers.append(parker)
-            if key not in self._flights:
-                continue  # it landed in another thread before we were on its list
-            if not await parker.wait(timeout):
+            # Unless it landed in another thread before we were on its list.
+            if self._flights.get(key) is flight and not await parker.wait(left()):
                 raise TimeoutError
-            if flight.error is not None:
-                raise flight.error
+            if flight.found is not None:
+                return flight.found
+            if flight.failure is not None:
+                message, cause = flight.failure
+                raise NameResolutionError(message) from cause
 
-    async def _look_up(self, runtime: Runtime, key: tuple[str, int], timeout: float | None) -> list[Address]:
-        flight = self._flights[key] = _Flight()
+    async def _look_up(self, runtime: Runtime, key: tuple[str, int], flight: _Flight, left: Left) -> list[Address]:
         try:
-            found = await self._ask(runtime, key, timeout)
+            flight.found = found = await self._ask(runtime, key, left)
             if len(self._known) >= _MAX_NAMES:
                 self._known.clear()
             self._known[key] = monotonic() + self._ttl, found
         except NameResolutionError as error:
-            flight.error = error.__cause__ if isinstance(error.__cause__, OSError) else None
+            flight.failure = error.args[0], error.__cause__
             raise
         finally:
             if self._flights.get(key) is flight:
@@ -104,22 +117,32 @@ class Names:
                 parker.wake()
         return found
 
-    async def _ask(self, runtime: Runtime, key: tuple[str, int], timeout: float | None) -> list[Address]:
+    async def _ask(self, runtime: Runtime, key: tuple[str, int], left: Left) -> list[Address]:
         host, port = key
         lookup = self._lookup
         try:
+            answer: Any
             if _is_async(lookup):
-                answer = await lookup(host, port)
+                answer = lookup(host, port)
             else:
-                answer = await runtime.in_thread(lambda: lookup(host, port), timeout)
+                # In a tuple, as trio lets no awaitable out of a thread.
+                (answer,) = await runtime.in_thread(lambda: (lookup(host, port),), left())
+            if hasattr(answer, "__await__"):
+                answer = await runtime.within(answer, left())
             found = interleave(_address(item, port) for item in answer)
-        except TimeoutError:
-            raise
         except (OSError, UnicodeError) as error:
+            if isinstance(error, TimeoutError) and _is_over(left):
+                raise
             raise NameResolutionError(f"the name {host!r} has no address: {error}") from error
         if not found:
             raise NameResolutionError(f"the name {host!r} has no address")
         return found
+
+
+def _is_over(left: Left) -> bool:
+    """Whether the time is up; a resolver has timeouts of its own, which are not ours."""
+    seconds = left()
+    return seconds is not None and seconds < 0.01  # a wait may end a little early
 
 
 def _is_async(function: Any) -> bool:

@@ -6,9 +6,11 @@ from weakref import ref
 
 from ._connect import SocketSettings
 from ._engine import Engine, Settings
+from ._headers import Headers
 from ._mounts import Mounts
 from ._network import Network
 from ._options import CLIENT_OPTIONS, NOT_YET, Limits, Timeout, unknown_options
+from ._query import QueryParams
 from ._resolve import Resolver
 from ._tls import TLSSettings
 from ._url import URL, parse_url
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Any, Unpack
 
-    from ._headers import Headers
     from ._request import Request
     from ._response import Response
-    from ._types import RequestOptions, TimeoutTypes, URLTypes
+    from ._types import AuthTypes, CookieTypes, HeaderTypes, ParamTypes, RequestOptions, TimeoutTypes, URLTypes
     from .net.base import Runtime
+    from .policy.auth import Auth
 
 _RESOLVER = Resolver()
 _LIMITS = Limits()
@@ -45,10 +47,37 @@ class BaseClient:
         """The default fields of all requests."""
         return self._engine.headers
 
+    @headers.setter
+    def headers(self, headers: HeaderTypes) -> None:
+        self._engine.headers = Headers(headers)
+
     @property
     def cookies(self) -> Cookies:
         """The cookie jar."""
         return self._engine.jar
+
+    @cookies.setter
+    def cookies(self, cookies: CookieTypes) -> None:
+        self._engine.cookies = Cookies(cookies)
+
+    @property
+    def auth(self) -> Auth | None:
+        """The default credentials."""
+        auth = self._engine.settings.auth
+        return None if isinstance(auth, bool) else auth
+
+    @auth.setter
+    def auth(self, auth: AuthTypes | None) -> None:
+        self._engine.settings = self._engine.settings.override({"auth": auth})
+
+    @property
+    def params(self) -> QueryParams:
+        """The default parameters of all requests."""
+        return self._engine.params or QueryParams()
+
+    @params.setter
+    def params(self, params: ParamTypes) -> None:
+        self._engine.params = QueryParams(params)
 
     @property
     def base_url(self) -> URL:

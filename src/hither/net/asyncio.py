@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from .base import READ_SIZE, Parker, Runtime, Stream, run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 
@@ -335,6 +335,9 @@ class AsyncioRuntime(Runtime):
             error: BaseException | None = None
             try:
                 result = function()
+            except StopIteration as caught:  # which neither a future nor a coroutine can raise
+                error = RuntimeError(f"{function} raised StopIteration")
+                error.__cause__ = caught
             except BaseException as caught:  # noqa: BLE001 - it is raised again in the waiting task
                 error = caught
             # The loop may have ended meanwhile; nobody waits then.
@@ -348,6 +351,10 @@ class AsyncioRuntime(Runtime):
         finally:
             if timer is not None:
                 timer.cancel()
+
+    async def within(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        async with asyncio.timeout(timeout):
+            return await awaitable
 
     async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:
         if _PROACTOR:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     import threading
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -118,6 +118,10 @@ class Runtime(ABC):
     @abstractmethod
     async def in_thread(self, function: Callable[[], T], timeout: float | None) -> T:
         """Run a blocking function aside; on `TimeoutError` or cancellation it is left behind."""
+
+    @abstractmethod
+    async def within(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        """Await what is not the core's own; cancelled, with `TimeoutError`, after `timeout` seconds."""
 
     @abstractmethod
     async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:

@@ -13,7 +13,7 @@ from .base import READ_SIZE, Parker, Runtime, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -191,6 +191,9 @@ class BlockingRuntime(Runtime):
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
+
+    async def within(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        return await awaitable
 
     async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:
         poll = _new_poll()

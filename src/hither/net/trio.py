@@ -13,7 +13,7 @@ from .base import READ_SIZE, Parker, Runtime, Stream
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 
@@ -144,8 +144,15 @@ class TrioRuntime(Runtime):
         await trio.sleep(seconds)
 
     async def in_thread(self, function: Callable[[], T], timeout: float | None) -> T:
+        # Not of trio's own 40 threads: those that hang are left behind, and would take them from the rest.
+        limiter = trio.CapacityLimiter(math.inf)
         with _limit(timeout):
-            return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=limiter)
+        raise TimeoutError
+
+    async def within(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        with _limit(timeout):
+            return await awaitable
         raise TimeoutError
 
     async def race(self, sockets: Sequence[socket.socket], timeout: float | None) -> list[socket.socket]:

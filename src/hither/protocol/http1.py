@@ -30,8 +30,8 @@ MAX_FIELDS = 1000  # per head or trailer section; Apache and hyper stop at 100, 
 MAX_INFORMATIONAL = 32  # 1xx heads for one request; Go's net/http started with 5, and 103 may come several times
 MAX_CHUNK_LINE = 4096  # bytes; Go's maxLineLength for chunk headers
 MAX_TRAILER_LINE = 8192  # bytes; nginx's large_client_header_buffers
-MAX_CHUNK_OVERHEAD = 16 * 1024  # bytes for one message; Go's maximal excess since CVE-2023-39326
-_SHORT_CHUNK_LINE = 16  # bytes; such lines are not counted, and Go does not count as many of any line
+MAX_CHUNK_EXTENSIONS = 16 * 1024  # bytes for one message; Go's limit since CVE-2023-39326
+_PAID_BY_CONTENT = 2  # bytes of extensions that are not counted for each byte in the chunk; Go's
 _MAX_EXCESS = 100  # bytes kept of what nobody asked for: enough to know and to show
 
 _STATUS_LINE = pattern(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: ([^\x00\r\n]*))?")
@@ -445,9 +445,10 @@ class ResponseParser:
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise RemoteProtocolError(f"the server sent an invalid chunk size: {line[:100]!r}")
-        self._remaining = int(match[1], 16)
-        if len(line) > _SHORT_CHUNK_LINE:
-            self._count_overhead(len(line))
+        digits = match[1]
+        self._remaining = int(digits, 16)
+        if len(line) > len(digits):
+            self._count_extension(len(line) - len(digits))
         if self._remaining:
             self._state = self._chunk_data
         else:
@@ -455,11 +456,11 @@ class ResponseParser:
             self._overhead = 0
         return position
 
-    def _count_overhead(self, size: int) -> None:
-        """RFC 9112 §7.1.1: limit chunk extensions; each byte of content makes up for two of them, as in Go."""
-        self._overhead = max(self._overhead + size - 2 * self._remaining, 0)
-        if self._overhead > MAX_CHUNK_OVERHEAD:
-            raise RemoteProtocolError(f"the server sent over {MAX_CHUNK_OVERHEAD} bytes of chunk extensions")
+    def _count_extension(self, size: int) -> None:
+        """RFC 9112 §7.1.1: limit chunk extensions, and white space in their place."""
+        self._overhead = max(self._overhead + size - _PAID_BY_CONTENT * self._remaining, 0)
+        if self._overhead > MAX_CHUNK_EXTENSIONS:
+            raise RemoteProtocolError(f"the server sent over {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions")
 
     def _chunk_data(self, data: bytes, position: int, events: list[Event]) -> int:
         piece = data[position : position + self._remaining]

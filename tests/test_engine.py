@@ -1,0 +1,42 @@
+"""What the main loop owes to a response that it cannot hand out."""
+
+from __future__ import annotations
+
+import pytest
+
+import hither
+
+
+class Broken(hither.Auth):
+    """A flow that fails once it has seen a response."""
+
+    def auth_flow(self, request):
+        yield request
+        raise LookupError("no such key")
+
+
+async def test_a_failing_auth_flow_costs_no_connection(face, echo):
+    async with face.client(limits=hither.Limits(max_connections=1)) as client:
+        for _ in range(3):
+            with pytest.raises(LookupError):
+                await client.get(echo.url("/big/300000"), auth=Broken())
+        assert (await client.get(echo.url("/status/204"))).status_code == 204
+
+
+async def test_a_failing_redirect_hook_costs_no_connection(face, echo):
+    def fail(response: hither.Response) -> None:
+        raise LookupError(response.status_code)
+
+    async with face.client(limits=hither.Limits(max_connections=1), event_hooks={"redirect": [fail]}) as client:
+        for _ in range(3):
+            with pytest.raises(LookupError):
+                await client.get(echo.url("/redirect/1"))
+        assert (await client.get(echo.url("/status/204"))).status_code == 204
+
+
+def test_the_known_options_are_the_typed_ones():
+    from hither._options import CLIENT_OPTIONS, REQUEST_OPTIONS
+    from hither._types import ClientOptions, RequestOptions
+
+    assert REQUEST_OPTIONS == set(RequestOptions.__annotations__)
+    assert CLIENT_OPTIONS == set(ClientOptions.__annotations__)
