@@ -239,23 +239,6 @@ REQUEST_OPTIONS = frozenset(
         "max_redirects",
         "extensions",
         "raise_for_status",
-        "base_url",
-        "limits",
-        "http1",
-        "verify",
-        "cert",
-        "trust_env",
-        "transport",
-        "mounts",
-        "event_hooks",
-        "resolver",
-        "local_address",
-        "uds",
-        "socket_options",
-        "max_response_bytes",
-        "json_loads",
-        "json_dumps",
-        "default_encoding",
     }
 )
 CLIENT_OPTIONS = frozenset(

@@ -210,6 +210,10 @@ class Case:
     def has(self, pattern):
         return re.search(pattern, self.head(), re.IGNORECASE) is not None
 
+    def values(self, name):
+        """Values of a field of the last head that they saw."""
+        return [value for key, value in self.theirs.fields if bytes(key).lower() == name]
+
     def __repr__(self):
         return (
             f"{self.kind}, beside {self.oracle}: {self.method} {self.data!r}\n  we: {self.ours}\n  they: {self.theirs}"
@@ -232,6 +236,7 @@ class Difference:
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+FRAMING = (b"content-length", b"transfer-encoding")
 BARE_LF = rb"(?<!\r)\n"
 CONTROL = rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -284,7 +289,7 @@ DIFFERENCES = [
         "they take it",
         "another transfer coding than chunked was not asked for: its content would reach the caller encoded "
         "(RFC 9112 §6.1, §7)",
-        in_head(rb"\ntransfer-encoding:(?!\s*chunked\s*(?:\r?\n(?!transfer-encoding)|$))"),
+        lambda case: [value.lower() for value in case.values(b"transfer-encoding")] not in ([], [b"chunked"]),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nbody",
     ),
     Difference(
@@ -293,6 +298,50 @@ DIFFERENCES = [
         "NUL in a reason: no valid head has it anywhere (RFC 9112 §4)",
         in_head(rb"HTTP/1\.[0-9] [0-9]{3} [^\r\n]*\0"),
         b"HTTP/1.1 200 O\0K\r\n\r\nbody",
+    ),
+    Difference(
+        "httptools",
+        "we take it",
+        "a higher minor version: RFC 9110 §2.5 has it read as the highest that is known, which is 1.1",
+        in_head(rb"HTTP/1\.[2-9] "),
+        b"HTTP/1.2 200 OK\r\n\r\nbody",
+    ),
+    Difference(
+        "httptools",
+        "we take it",
+        "an informational response in HTTP/1.0 or with `Connection: close` does not close the connection before "
+        "the final one (RFC 9110 §15.2)",
+        in_head(rb"HTTP/1\.0 1[0-9][0-9]|HTTP/1\.1 1[0-9][0-9].*\n(?:connection: *close|content-length)[^$]*HTTP/1\."),
+        b"HTTP/1.0 100 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody",
+    ),
+    Difference(
+        "httptools",
+        "they take it",
+        "empty lines before a status line: RFC 9112 §2.2 has servers skip them, not clients",
+        lambda case: re.match(rb"[\r\n]", case.data) or case.has(rb"\r\n\r\n[\r\n]+HTTP/1\.|\n\n[\r\n]+HTTP/1\."),
+        b"\r\nHTTP/1.1 200 OK\r\n\r\nbody",
+    ),
+    Difference(
+        "h11",
+        "we take it",
+        "101: h11 must have sent an Upgrade; our parser tells, and the connection refuses it",
+        lambda case: case.ours.statuses[-1] == 101,
+        b"HTTP/1.1 101 OK\r\n\r\n",
+    ),
+    Difference(
+        "h11",
+        "we take it",
+        "an invalid length or transfer coding among the trailers, where it means nothing (RFC 9110 §6.5.1)",
+        lambda case: any(bytes(name).lower() in FRAMING for name, _ in case.ours.trailers),
+        CHUNKED + b"0\r\nContent-Length: x\r\n\r\n",
+    ),
+    Difference(
+        "h11",
+        "they take it",
+        "both a length and a transfer coding: RFC 9112 §6.3 says that it may be an attempt at smuggling, and "
+        "ought to be an error",
+        lambda case: all(case.values(name) for name in FRAMING),
+        CHUNKED[:-2] + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
     ),
     Difference(
         "h11",
