@@ -11,7 +11,7 @@ from time import monotonic
 from ._decoding import supported_encodings
 from ._errors import HTTPError, TooManyRedirects
 from ._headers import Headers
-from ._options import REQUEST_OPTIONS, Deadline, Timeout, unknown_options
+from ._options import REQUEST_OPTIONS, Deadline, Timeout, check_options
 from ._query import QueryParams
 from ._request import DefaultFields, Request
 from ._url import URL, merge_base, merge_params, parse_url
@@ -152,7 +152,7 @@ class Engine:
 
     def _fill(self, request: Request, options: Mapping[str, Any]) -> None:
         if not options.keys() <= REQUEST_OPTIONS:
-            raise unknown_options("a request", options.keys() - REQUEST_OPTIONS, REQUEST_OPTIONS)
+            check_options("a request", options, REQUEST_OPTIONS)
         get = options.get
         params = get("params")
         if params:
@@ -175,7 +175,7 @@ class Engine:
             return settings
         allowed = frozenset(Settings.__slots__)
         if not options.keys() <= allowed:
-            raise unknown_options("send()", options.keys() - allowed, allowed)
+            check_options("send()", options, allowed)
         return settings.override(options)
 
     @property

@@ -8,7 +8,7 @@ from ._errors import TimeoutException, TotalTimeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 _UNSET: Any = object()
@@ -276,7 +276,7 @@ NOT_YET = frozenset({"proxy", "retry", "cache", "rate", "http2", "http3", "imper
 # What other libraries call it, or where it is said here.
 _HINTS = {
     "allow_redirects": "follow_redirects",
-    "proxies": "mounts (a transport per pattern)",
+    "proxies": "proxy",
     "ssl": "verify, an option of the client",
     "verify_ssl": "verify, an option of the client",
     "verify": "verify, an option of the client: hither.Client(verify=...)",
@@ -313,14 +313,22 @@ _HINTS = {
 }
 
 
-def unknown_options(where: str, unknown: Iterable[str], known: Iterable[str]) -> TypeError:
-    """Return the error for keywords that `where` does not take, naming the right ones."""
-    name = min(unknown)
-    if name in NOT_YET:
-        return TypeError(f"{where}: {name!r} is not in this version of hither yet")
-    hint = _HINTS.get(name)
-    if hint is None:
-        from difflib import get_close_matches
+def check_options(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raise `TypeError` for keywords that `where` does not take, naming the right one.
 
-        hint = next(iter(get_close_matches(name, list(known), 1)), None)
-    return TypeError(f"{where} got an unknown keyword {name!r}" + (f": use {hint}" if hint else ""))
+    An option that is yet to come may be given to say that it is not wanted.
+    """
+    for name in given:
+        if name in known:
+            continue
+        if name not in NOT_YET:
+            hint = _HINTS.get(name) or _nearest(name, known)
+            raise TypeError(f"{where} got an unknown keyword {name!r}" + (f": use {hint}" if hint else ""))
+        if given[name]:
+            raise TypeError(f"{where}: {name!r} is not in this version of hither yet")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), 1)), None)

@@ -9,7 +9,7 @@ from ._engine import Engine, Settings
 from ._headers import Headers
 from ._mounts import Mounts
 from ._network import Network
-from ._options import CLIENT_OPTIONS, NOT_YET, Limits, Timeout, unknown_options
+from ._options import CLIENT_OPTIONS, Limits, Timeout, check_options
 from ._query import QueryParams
 from ._resolve import Resolver
 from ._tls import TLSSettings
@@ -217,11 +217,7 @@ def make_engine(
 
     Also return the transports, which are the client's to close.
     """
-    for name in NOT_YET & options.keys():
-        if options[name]:
-            raise unknown_options(where, [name], CLIENT_OPTIONS)
-    if not options.keys() <= CLIENT_OPTIONS | NOT_YET:
-        raise unknown_options(where, options.keys() - CLIENT_OPTIONS - NOT_YET, CLIENT_OPTIONS)
+    check_options(where, options, CLIENT_OPTIONS)
     get = options.get
     if not get("http1", True):
         raise ValueError(f"{where}: http1=False leaves no protocol to speak")
