@@ -17,7 +17,7 @@ ROOT = Path(hither.__file__).parent
 # From the ground up. A module imports from its own level (its neighbours) and from those before it. A folder stands
 # for all its modules; `_version` and `_errors` import nothing. Where a name starts with an underscore, so does the file.
 LEVELS: list[list[str]] = [
-    ["_version", "_errors"],
+    ["_version", "_errors", "_patterns", "_timings"],
     ["_patterns"],
     ["_authority", "_query", "_url", "_headers"],
     ["_options"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .._options import Timeout, unknown_options
+from .._options import Timeout, check_options
 from .._setup import LoopNetworks, NetworkSettings, SyncNetwork
 from ..net.base import run_sync
 from .base import AsyncBaseTransport, BaseTransport
@@ -40,8 +40,7 @@ _KNOWN = frozenset(NetworkOptions.__annotations__)
 
 
 def _settings(where: str, options: Mapping[str, Any]) -> NetworkSettings:
-    if not options.keys() <= _KNOWN:
-        raise unknown_options(where, options.keys() - _KNOWN, _KNOWN)
+    check_options(where, options, _KNOWN)
     return NetworkSettings(options)
 
 
