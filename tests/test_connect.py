@@ -111,7 +111,7 @@ class TestRace:
             answered = await client.get(at(server))
             assert answered.peer == (GOOD, server.port)
             assert 0.2 < monotonic() - started < 1, "the next is tried after 250 ms"
-            assert answered.timings["connect"] >= 0.2
+            assert answered.timings.connect >= 0.2
 
     async def test_a_refusal_after_one_that_hangs_tries_the_next_at_once(self, face, server, hanging):
         async with face.client(**names(hanging, REFUSED, GOOD)) as client:
@@ -166,7 +166,9 @@ class TestRace:
         limit = hither.Timeout(connect=0.15)
         async with face.client(**names(hanging, hanging, REFUSED), timeout=limit) as client:
             before, started = open_sockets(), monotonic()
-            with pytest.raises(hither.ConnectTimeout, match=r"timeout\.connect = 0\.15 s while connecting .*\[GET http"):
+            with pytest.raises(
+                hither.ConnectTimeout, match=r"timeout\.connect = 0\.15 s while connecting .*\[GET http"
+            ):
                 await client.get(at(server, "https" if tls else "http"))
             assert monotonic() - started < 1
             assert open_sockets() == before
@@ -177,7 +179,7 @@ class TestRace:
                 await client.get(at(server))
 
     async def test_an_address_that_no_socket_takes_is_passed_over(self, face, server):
-        addresses = [(socket.AF_INET, ("127.0.0.1", 65536 + server.port)), (socket.AF_INET, (GOOD, server.port))]
+        addresses = [(socket.AF_INET6, ("127.0.0.3", server.port)), (socket.AF_INET, (GOOD, server.port))]
         async with face.client(resolver=lambda host, port: addresses) as client:
             assert (await client.get(at(server))).content == b"here"
 
@@ -245,14 +247,16 @@ class TestCancelled:
     @pytest.mark.faces("asyncio", "uvloop", "trio")
     async def test_during_the_handshake(self, face, hurry):
         with RawServer(until_closed) as server:
-            for at_ in range(1, 8):
+            for at_ in range(1, 20):
                 before = open_sockets()
-                async with face.client(timeout=hither.Timeout(connect=5)) as client:
-                    assert await cancel_at(face, client.get(server.url().replace("http:", "https:")), at_)
+                async with face.client(timeout=hither.Timeout(connect=0.3)) as client:
+                    try:
+                        assert await cancel_at(face, client.get(server.url().replace("http:", "https:")), at_)
+                    except hither.ConnectTimeout:
+                        break  # that many awaits there are not
                 assert await soon(face, lambda before=before: open_sockets() <= before)
-                if server.connections and server.connections[-1].received:
-                    break
-            assert server.connections[-1].received, "the last one was cancelled after its first message"
+            assert 1 < at_ < 19
+            assert any(connection.received for connection in server.connections)
 
 
 class TestLocalAddress:

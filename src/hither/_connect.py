@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .net.base import Runtime, Stream
 
 _ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside the last one, RFC 8305 §5
+_KNOCK = 0.01  # seconds until a Unix socket with a full queue is tried again
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)})
 
 
@@ -55,11 +56,17 @@ class SocketSettings:
             for option in self.options:
                 sock.setsockopt(*option)
             if self.local_address is not None and family in (socket.AF_INET, socket.AF_INET6):
-                sock.bind(self.local_address)
+                self._bind(sock, self.local_address)
         except BaseException:
             sock.close()
             raise
         return sock
+
+    def _bind(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        try:
+            sock.bind(address)
+        except OSError as error:
+            raise OSError(error.errno, f"local_address={address[0]!r}: {error.strerror}") from error
 
 
 class Connector:
@@ -92,8 +99,7 @@ class Connector:
             resolved = monotonic()
             stage = "connecting"
             sock = await race(self._runtime, addresses, self._sockets, until)
-            peer = _peer(sock)
-            stream = await self._open(sock)
+            stream, peer = await self._open(sock)
             connected = secured = monotonic()
             tls = None
             if origin[0] == "https":
@@ -120,11 +126,14 @@ class Connector:
             raise ConnectError(f"no address of {origin[1]!r} is of the family of local_address")
         return fitting
 
-    async def _open(self, sock: socket.socket) -> Stream:
+    async def _open(self, sock: socket.socket) -> tuple[Stream, Any]:
         try:
-            return await self._runtime.open(sock)
-        except BaseException:
+            peer = _peer(sock)
+            return await self._runtime.open(sock), peer
+        except BaseException as error:
             sock.close()
+            if isinstance(error, OSError):
+                raise ConnectError(f"the server broke the connection off at once: {error}") from error
             raise
 
     async def _secure(
@@ -192,7 +201,10 @@ async def race(
         while waiting or racing:
             if waiting:
                 family, address = waiting.pop()
-                _start(settings, family, address, racing, failures)
+                if not _start(settings, family, address, racing, failures):
+                    waiting.append((family, address))
+                    left = until.left()
+                    await runtime.sleep(_KNOCK if left is None else min(left, _KNOCK))
             if not racing:
                 continue
             left = until.left()
@@ -216,18 +228,28 @@ def _start(
     address: Any,
     racing: dict[socket.socket, Any],
     failures: list[tuple[Any, OSError]],
-) -> None:
+) -> bool:
+    """Begin to connect; False when it should be tried again in a moment."""
     try:
         sock = settings.make(family)
-        code = sock.connect_ex(address)
     except OSError as error:
         failures.append((address, error))
-        return
-    if code and code not in _UNDER_WAY:
+        return True
+    try:
+        code = sock.connect_ex(address)
+    except OSError as error:
         sock.close()
-        failures.append((address, OSError(code, _reason(code))))
-    else:
+        failures.append((address, error))
+        return True
+    # connect(2): EAGAIN says that a Unix socket's queue is full, and nothing is under way.
+    full = code == errno.EAGAIN and family not in (socket.AF_INET, socket.AF_INET6)
+    if not full and (not code or code in _UNDER_WAY):
         racing[sock] = address
+        return True
+    sock.close()
+    if not full:
+        failures.append((address, OSError(code, _reason(code))))
+    return not full
 
 
 def _reason(code: int) -> str:

@@ -11,7 +11,7 @@ from ._patterns import pattern
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeVar, overload
 
     from ._types import HeaderTypes
 
@@ -70,6 +70,8 @@ def _fields(headers: object) -> Iterator[tuple[bytes, bytes]]:
                 yield raw_name, _value_bytes(name, each)
         else:
             yield raw_name, _value_bytes(name, value)
+
+    T = TypeVar("T")
 
 
 class Headers(MutableMapping[str, str]):
@@ -132,12 +134,21 @@ class Headers(MutableMapping[str, str]):
             return _text(values[0])
         return ", ".join([_text(value) for value in values])  # RFC 9110 §5.3
 
-    def get(self, key: str, /, default: Any = None) -> Any:
-        """All values of `key`, joined with ", ", or `default`."""
-        values = self._lookup().get(key.lower())
-        if values is None:
-            return default
-        return _text(values[0]) if len(values) == 1 else ", ".join([_text(value) for value in values])
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, key: str, /) -> str | None: ...
+        @overload
+        def get(self, key: str, /, default: str | T) -> str | T: ...
+        def get(self, key: str, /, default: Any = None) -> Any: ...
+    else:
+
+        def get(self, key, /, default=None):
+            """All values of `key`, joined with ", ", or `default`."""
+            values = self._lookup().get(key.lower())
+            if values is None:
+                return default
+            return _text(values[0]) if len(values) == 1 else ", ".join([_text(value) for value in values])
 
     def get_list(self, key: str, split_commas: bool = False) -> list[str]:
         """Each value of `key` by itself; with `split_commas`, split into the members of its list.

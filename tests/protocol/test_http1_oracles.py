@@ -268,7 +268,10 @@ def interim_closes(case):
 def has_odd_extension(case):
     """A chunk line that is not as in RFC 9112 §7.1, white space included."""
     found = re.findall(rb"(?:^|\n)([0-9A-Fa-f]+[;\t ][^\r\n]*)(?=\r\n)", case.body())
-    return any(re.fullmatch(rb'[0-9A-Fa-f]+(?:;%b(?:=(?:%b|"[\t !#-\[\]-~\x80-\xff]*"))?)*' % (TOKEN, TOKEN), line) is None for line in found)
+    return any(
+        re.fullmatch(rb'[0-9A-Fa-f]+(?:;%b(?:=(?:%b|"[\t !#-\[\]-~\x80-\xff]*"))?)*' % (TOKEN, TOKEN), line) is None
+        for line in found
+    )
 
 
 DIFFERENCES = [
@@ -290,8 +293,10 @@ DIFFERENCES = [
         "httptools",
         "we take it",
         "control characters but CR, LF and NUL stay in a value: RFC 9110 §5.5 allows it, they delimit nothing",
-        lambda case: any(re.search(CONTROL, value) for _, value in case.ours.fields + case.ours.trailers)
-        or case.has(rb":[^\r\n]*" + CONTROL),
+        lambda case: (
+            any(re.search(CONTROL, value) for _, value in case.ours.fields + case.ours.trailers)
+            or case.has(rb":[^\r\n]*" + CONTROL)
+        ),
         b"HTTP/1.1 200 OK\r\nA: \x01\r\n\r\nbody",
     ),
     Difference(
@@ -348,6 +353,20 @@ DIFFERENCES = [
     ),
     Difference(
         "httptools",
+        "we take it",
+        "101: llhttp needs an Upgrade field beside it; our parser tells, and the connection refuses it",
+        lambda case: case.ours.statuses[-1] == 101,
+        b"HTTP/1.1 101 OK\r\n\r\n\x81\0",
+    ),
+    Difference(
+        "httptools",
+        "we take it",
+        "a framing field among the trailers, where it means nothing (RFC 9110 §6.5.1)",
+        lambda case: any(bytes(name).lower() in FRAMING for name, _ in case.ours.trailers),
+        CHUNKED + b"0\r\nContent-Length: x\r\n\r\n",
+    ),
+    Difference(
+        "httptools",
         "they take it",
         "empty lines before a status line: RFC 9112 §2.2 has servers skip them, not clients",
         lambda case: re.search(rb"(?:^|\n\r?\n)[\r\n]+HTTP/1\.", case.data),
@@ -379,7 +398,9 @@ DIFFERENCES = [
         "h11",
         "we take it",
         "vertical tab and form feed, which h11 refuses of all control characters: RFC 9110 §5.5 lets them stay",
-        lambda case: case.has(rb"[\x0b\x0c]") or any(re.search(rb"[\x0b\x0c]", value) for _, value in case.ours.trailers),
+        lambda case: (
+            case.has(rb"[\x0b\x0c]") or any(re.search(rb"[\x0b\x0c]", value) for _, value in case.ours.trailers)
+        ),
         b"HTTP/1.1 200 OK\r\nA: \x0b\r\n\r\nbody",
     ),
     Difference(
@@ -519,3 +540,35 @@ def compare(cases, seed):
                 assert known is not None, f"no known difference\n{case!r}"
                 counts[known.why] = counts.get(known.why, 0) + 1
     return counts
+
+
+def test_every_known_difference_is_one():
+    for known in DIFFERENCES:
+        case = Case(known.sample, known.method, known.oracle)
+        assert case.differs, f"no longer a difference: {known.why}\n{case!r}"
+        assert explain(case) is known, f"explained by another entry than {known.why!r}\n{case!r}"
+
+
+def test_valid_answers_mean_the_same_to_all():
+    """Without damage only what httptools thinks of informational responses in HTTP/1.0 differs."""
+    rng = random.Random(1)
+    for _ in range(1000):
+        data = make_answer(rng)
+        for oracle in ORACLES:
+            case = Case(data, "GET", oracle)
+            assert case.ours.taken, f"a valid answer is refused\n{case!r}"
+            assert not case.differs or (oracle == "httptools" and interim_closes(case)), repr(case)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_answers_mean_the_same_to_all_but_for_known_differences(seed):
+    assert compare(2500, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.time_limit(600)
+def test_many_more_damaged_answers():
+    """`HITHER_FUZZ_CASES` and `HITHER_FUZZ_SEED` make the run longer and another one."""
+    cases = int(os.environ.get("HITHER_FUZZ_CASES", "60000"))
+    counts = compare(cases, os.environ.get("HITHER_FUZZ_SEED", "more"))
+    print(*sorted(f"{count:7} {why}" for why, count in counts.items()), sep="\n")

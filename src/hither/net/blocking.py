@@ -49,8 +49,11 @@ _POLLOUT = getattr(select, "POLLOUT", 4)
 _new_poll: Callable[[], Any] = getattr(select, "poll", _SelectPoll)
 
 
+_LONGEST = 2_000_000.0  # seconds (23 days): poll(2) counts milliseconds in an int
+
+
 def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else max(seconds * 1000, 0)
+    return None if seconds is None else max(min(seconds, _LONGEST) * 1000, 0)
 
 
 class BlockingStream(Stream):
@@ -111,6 +114,8 @@ class BlockingStream(Stream):
         sock = self._sock
         if sock is None:
             raise OSError("the stream is closed")
+        if timeout is not None:
+            timeout = min(timeout, _LONGEST)
         if _WINDOWS:
             # Windows keeps these as milliseconds, and Python's own timeout does as well there.
             value = struct.pack("@L", 0 if timeout is None else max(1, int(timeout * 1000)))
