@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ._types import HeaderTypes
 
+    T = TypeVar("T")
+
 
 # RFC 9110 §5.6.2: token
 _TOKEN = pattern(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -70,8 +72,6 @@ def _fields(headers: object) -> Iterator[tuple[bytes, bytes]]:
                 yield raw_name, _value_bytes(name, each)
         else:
             yield raw_name, _value_bytes(name, value)
-
-    T = TypeVar("T")
 
 
 class Headers(MutableMapping[str, str]):
@@ -143,7 +143,7 @@ class Headers(MutableMapping[str, str]):
         def get(self, key: str, /, default: Any = None) -> Any: ...
     else:
 
-        def get(self, key, /, default=None):
+        def get(self, key: str, /, default: Any = None) -> Any:
             """All values of `key`, joined with ", ", or `default`."""
             values = self._lookup().get(key.lower())
             if values is None:
