@@ -12,6 +12,7 @@ import contextlib
 import io
 import re
 import socket
+import ssl
 import tomllib
 import tokenize
 from collections.abc import Iterator
@@ -73,19 +74,15 @@ def shop(call: Any) -> bool:
 
 
 @pytest.fixture
-def server(server_tls: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DocumentedServer]:
+def server(authority: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DocumentedServer]:
     from servers import echo
 
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("example.org", "*.example.org").configure_cert(context)
     answer = echo.Call.answer
     monkeypatch.setattr(echo.Call, "answer", lambda call: shop(call) or answer(call))
-    with DocumentedServer(tls=server_tls) as running:
+    with DocumentedServer(tls=context) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def certificate(authority: Any) -> Any:
-    """For the hosts of the examples."""
-    return authority.issue_cert("example.org", "*.example.org")
 
 
 @pytest.fixture

@@ -40,3 +40,13 @@ def test_the_known_options_are_the_typed_ones():
 
     assert REQUEST_OPTIONS == set(RequestOptions.__annotations__)
     assert CLIENT_OPTIONS == set(ClientOptions.__annotations__)
+
+
+async def test_a_second_connection_resumes_the_tls_session(face, echo_tls, authority_file):
+    """RFC 8446 §2.2: the server is known, so the certificate need not be sent again."""
+    close = {"Connection": "close"}
+    async with face.client(verify=authority_file) as client:
+        first = await client.get(echo_tls.url("/status/204"), headers=close)
+        second = await client.get(echo_tls.url("/status/204"), headers=close)
+    assert (first.tls.session_reused, second.tls.session_reused) == (False, True)
+    assert second.tls.getpeercert() == first.tls.getpeercert()

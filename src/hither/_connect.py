@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside the last one, RFC 8305 §5
 _KNOCK = 0.01  # seconds until a Unix socket with a full queue is tried again
+_MAX_SESSIONS = 1024  # TLS sessions kept by one client; Chrome's SSLClientSessionCache
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)})
 
 
@@ -72,25 +73,25 @@ class SocketSettings:
 class Connector:
     """Opens connections for one client under one runtime."""
 
-    __slots__ = ("_names", "_runtime", "_sockets", "_tls")
+    __slots__ = ("_names", "_runtime", "_sessions", "_sockets", "_tls")
 
     def __init__(self, runtime: Runtime, names: Names, sockets: SocketSettings, tls: TLSSettings) -> None:
         self._runtime = runtime
         self._names = names
         self._sockets = sockets
         self._tls = tls
+        self._sessions: dict[Any, ssl.SSLSession] = {}
 
     def abandon(self) -> None:
         """Forget what is under way in the process that this one was forked from."""
         self._names.abandon()
 
-    async def connect(
-        self, origin: tuple[str, str, int], sni: str | None, deadline: Deadline | Timeout, *, certified: bool
-    ) -> HTTP1Connection:
+    async def connect(self, key: Any, deadline: Deadline | Timeout) -> HTTP1Connection:
         """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds.
 
-        Unless `certified`, the client certificate is kept back.
+        `key` is the pool's: an origin, or `(origin, sni, certified)`, where False keeps the client certificate back.
         """
+        origin, sni, certified = key if isinstance(key[0], tuple) else (key, None, True)
         stage = "resolving the name"
         try:
             until = _Until(deadline.connect)
@@ -105,12 +106,22 @@ class Connector:
             if origin[0] == "https":
                 stage = "agreeing on TLS"
                 settings = self._tls if certified else self._tls.uncertified
-                stream, tls = await self._secure(stream, sni or origin[1], settings, until)
+                stream, tls = await self._secure(stream, sni or origin[1], settings, self._sessions.get(key), until)
                 secured = monotonic()
         except TimeoutError:
             what = f"{stage} ({origin[1]}:{origin[2]})"
             raise deadline.expired(ConnectTimeout, "connect", what) from None
         return HTTP1Connection(stream, (peer, tls, (resolved - started, connected - resolved, secured - connected)))
+
+    def remember(self, key: Any, tls: ssl.SSLObject) -> None:
+        """Keep a connection's TLS session for the next one with the same key, which then skips half the handshake.
+
+        Called once the server has answered: in TLS 1.3 it sends its tickets after the handshake (RFC 8446 §4.6.1).
+        """
+        if tls.session is not None:
+            if len(self._sessions) >= _MAX_SESSIONS:
+                self._sessions.pop(next(iter(self._sessions)), None)
+            self._sessions[key] = tls.session
 
     async def _addresses(self, origin: tuple[str, str, int], until: _Until) -> list[Address]:
         if self._sockets.uds is not None:
@@ -137,7 +148,12 @@ class Connector:
             raise
 
     async def _secure(
-        self, stream: Stream, host: str, settings: TLSSettings, until: _Until
+        self,
+        stream: Stream,
+        host: str,
+        settings: TLSSettings,
+        session: ssl.SSLSession | None,
+        until: _Until,
     ) -> tuple[Stream, ssl.SSLObject]:
         import ssl
 
@@ -147,7 +163,7 @@ class Connector:
             context = settings.context
             # RFC 6066 §3: no trailing dot in SNI. A zone is for this machine only, RFC 6874 §3.
             name = host.rstrip(".").partition("%")[0]
-            secured = TLSStream(stream, context, name)
+            secured = TLSStream(stream, context, name, session)
             await secured.handshake(until.left)
         except BaseException as error:
             stream.close()

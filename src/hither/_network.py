@@ -105,8 +105,8 @@ class Network:
                 answer = await connection.exchange(request.method, head, body, deadline, marks)
             response = Response.received(request, answer, marks, connection.info)
             if connection.fresh:
-                connection.fresh = False
                 response._fresh = True
+                self._greet(connection, key)
             if connection.hints is not None:
                 response._hints, connection.hints = connection.hints, None
             content = connection.take_complete()
@@ -126,6 +126,13 @@ class Network:
                 connection = lease.connection
                 self.pool.release(lease, marks[ANSWERED], connection is not None and connection.reusable)
         return response
+
+    def _greet(self, connection: HTTP1Connection, key: Any) -> None:
+        """Take note of a connection that has answered for the first time."""
+        connection.fresh = False
+        tls = connection.info[1]
+        if tls is not None:
+            self._connector.remember(key, tls)
 
     async def _wait(self, waiter: Waiter, deadline: Deadline | Timeout) -> Lease:
         """Wait in line. The time limit starts anew whenever a connection comes free for anyone."""
@@ -150,8 +157,7 @@ class Network:
         if lease.connection is not None:
             lease.connection.close()
             lease.connection = None
-        origin, sni, certified = key if isinstance(key[0], tuple) else (key, None, True)
-        connection = await self._connector.connect(origin, sni, deadline, certified=certified)
+        connection = await self._connector.connect(key, deadline)
         lease.connection = connection
         return connection
 

@@ -538,7 +538,7 @@ def test_signed_chunks_of_a_long_body_are_taken():
 
 def test_bounds_are_for_one_response():
     parser = ResponseParser()
-    data = CHUNKED + b"1;" + b"e" * 4000 + b"\r\nx\r\n0\r\n" + b"A:\r\n" * 600 + b"\r\n"
+    data = CHUNKED + b"1;" + b"e" * 4000 + b"\r\nx\r\n0\r\n" + (b"A: " + b"a" * 100 + b"\r\n") * 600 + b"\r\n"
     for _ in range(10):
         assert receive(data, parser=parser).keep_alive
 

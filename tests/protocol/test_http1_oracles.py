@@ -367,6 +367,13 @@ DIFFERENCES = [
     ),
     Difference(
         "httptools",
+        "we take it",
+        "a tab after a transfer coding is white space around the value like any other (RFC 9112 §5)",
+        in_head(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\t"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
+    ),
+    Difference(
+        "httptools",
         "they take it",
         "empty lines before a status line: RFC 9112 §2.2 has servers skip them, not clients",
         lambda case: re.search(rb"(?:^|\n\r?\n)[\r\n]+HTTP/1\.", case.data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import sys
 import threading
@@ -68,6 +69,8 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        # Paused is whenever the kernel has not taken all: then a write has to wait, and `close` has to drop it.
+        self._transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -138,6 +141,8 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         self._reader = reader
         if timeout is not None:
             self._arm(timeout)
+        else:
+            self._deadline = math.inf
         try:
             return await reader
         finally:
@@ -205,6 +210,8 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         if reader is None or reader.done():
             return
         left = self._deadline - monotonic()
+        if left == math.inf:
+            return
         if left > 0:
             self._timer_at = self._deadline
             self._timer = self._loop.call_later(left, self._on_timer)
@@ -253,13 +260,15 @@ def _expire(future: asyncio.Future[Any]) -> None:
 class AsyncioParker(Parker):
     """A future."""
 
-    __slots__ = ("_future", "_loop")
+    __slots__ = ("_future", "_loop", "_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future: asyncio.Future[None] = loop.create_future()
+        self._woken = False
 
     def wake(self) -> None:
+        self._woken = True
         if not self._future.done():
             self._future.set_result(None)
 
@@ -268,6 +277,8 @@ class AsyncioParker(Parker):
         try:
             await self._future
         except TimeoutError:
+            if self._woken:  # after the timer, and before the waiter ran on
+                return True
             # A fresh place for the next round: the waiter may go on waiting.
             self._future = self._loop.create_future()
             return False

@@ -95,7 +95,7 @@ class BlockingStream(Stream):
 
     async def upload(self, data: bytes, timeout: float | None) -> bool:
         if data:
-            self._unsent = memoryview(data)
+            self._unsent = memoryview(b"".join((self._unsent, data)) if self._unsent else data)
         poll = _new_poll()
         poll.register(self._sock, _POLLIN | _POLLOUT)
         while self._unsent:

@@ -18,7 +18,7 @@ _RECORD = 16384  # bytes: the largest TLS record's content, RFC 8446 §5.1
 class TLSStream(Stream):
     """A stream that encrypts onto another one. Call `handshake` first; `OSError` (ssl.SSLError) when it fails."""
 
-    __slots__ = ("_incoming", "_inner", "_object", "_outgoing", "_waiting")
+    __slots__ = ("_ended", "_incoming", "_inner", "_object", "_outgoing", "_waiting")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class TLSStream(Stream):
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
+        self._ended = False  # the peer has said that it will send no more
         self._waiting = b""  # decrypted while something was sent
 
     @property
@@ -68,30 +69,41 @@ class TLSStream(Stream):
         """All that is decrypted and at hand; b"" at the end, None when more must be read first."""
         pieces: list[bytes] = []
         try:
-            while piece := self._object.read(_RECORD):
-                pieces.append(piece)
-                if not self._incoming.pending and not self._object.pending():
+            while self._incoming.pending or self._object.pending():
+                piece = self._object.read(_RECORD)
+                if not piece:
+                    self._ended = True
                     break
+                pieces.append(piece)
         except ssl.SSLWantReadError:
-            return b"".join(pieces) or None
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            # RFC 9112 §9.8: an end without close_notify is an incomplete close, told apart by the
-            # message's own framing, which the protocol above checks.
-            return b"".join(pieces)
+            pass
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        if not pieces and not self._ended:
+            return None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _advance(self, timeout: float | None) -> bytes | None:
+        """Read once from the stream underneath; return what `_decrypt` makes of it."""
+        data = await self._inner.read(timeout)
+        if not data:
+            # RFC 9112 §9.8: an end without close_notify is an incomplete close, told apart by the message's own
+            # framing, which the protocol above checks. OpenSSL is not told: it would forget the certificate.
+            self._ended = True
+            return b""
+        self._incoming.write(data)
+        return self._decrypt()
 
     async def read(self, timeout: float | None) -> bytes:
         if self._waiting:
             data, self._waiting = self._waiting, b""
             return data
-        while True:
-            if self._incoming.pending or self._object.pending() or self._incoming.eof:
-                plain = self._decrypt()
-                if self._outgoing.pending:
-                    await self._flush(timeout)
-                if plain is not None:
-                    return plain
-            self._feed(await self._inner.read(timeout))
+        plain = self._decrypt()
+        while plain is None:
+            plain = await self._advance(timeout)
+            if self._outgoing.pending:
+                await self._flush(timeout)
+        return plain
 
     async def write(self, data: bytes, timeout: float | None) -> None:
         self._object.write(data)
@@ -101,15 +113,14 @@ class TLSStream(Stream):
         if data:
             self._object.write(data)
         while not await self._inner.upload(self._outgoing.read(), timeout):
-            self._feed(await self._inner.read(timeout))
-            plain = self._decrypt()
+            plain = await self._advance(timeout)
             if plain is not None:
                 self._waiting += plain
                 return False
         return True
 
     def is_readable(self, ask_kernel: bool = True) -> bool:
-        return bool(self._waiting) or self._incoming.pending > 0 or self._inner.is_readable(ask_kernel)
+        return bool(self._waiting) or self._ended or self._incoming.pending > 0 or self._inner.is_readable(ask_kernel)
 
     def send_now(self, data: bytes) -> None:
         with contextlib.suppress(ssl.SSLError):
@@ -117,9 +128,11 @@ class TLSStream(Stream):
             self._inner.send_now(self._outgoing.read())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._object.unwrap()
-        if self._outgoing.pending:
+        # RFC 8446 §6.1: close_notify, without waiting for the other side's. An `unwrap` that comes upon one that is
+        # there already leaves a session that no longer tells its certificate.
+        if not self._ended and not self._incoming.pending:
+            with contextlib.suppress(OSError, ValueError):
+                self._object.unwrap()
             self._inner.send_now(self._outgoing.read())
         self._inner.close()
 

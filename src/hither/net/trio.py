@@ -29,21 +29,27 @@ class TrioStream(Stream):
         self._unsent = memoryview(b"")
 
     async def read(self, timeout: float | None) -> bytes:
-        with _limit(timeout):
-            return await self._trio.recv(READ_SIZE)
+        try:
+            with _limit(timeout):
+                return await self._trio.recv(READ_SIZE)
+        except trio.ClosedResourceError as error:
+            raise _closed(error) from error
         raise TimeoutError
 
     async def write(self, data: bytes, timeout: float | None) -> None:
         rest = memoryview(data)
         while rest:
             with _limit(timeout) as scope:
-                rest = rest[await self._trio.send(rest) :]
+                try:
+                    rest = rest[await self._trio.send(rest) :]
+                except trio.ClosedResourceError as error:
+                    raise _closed(error) from error
             if scope.cancelled_caught:
                 raise TimeoutError
 
     async def upload(self, data: bytes, timeout: float | None) -> bool:
         if data:
-            self._unsent = memoryview(data)
+            self._unsent = memoryview(b"".join((self._unsent, data)) if self._unsent else data)
         await trio.lowlevel.checkpoint()
         while self._unsent:
             if self.is_readable():
@@ -92,6 +98,10 @@ class TrioStream(Stream):
     @property
     def socket(self) -> socket.socket | None:
         return self._sock
+
+
+def _closed(error: Exception) -> OSError:
+    return ConnectionAbortedError(f"the connection was closed: {error}")
 
 
 def _limit(timeout: float | None) -> trio.CancelScope:
