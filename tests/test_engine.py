@@ -50,3 +50,26 @@ async def test_a_second_connection_resumes_the_tls_session(face, echo_tls, autho
         second = await client.get(echo_tls.url("/status/204"), headers=close)
     assert (first.tls.session_reused, second.tls.session_reused) == (False, True)
     assert second.tls.getpeercert() == first.tls.getpeercert()
+
+
+def test_at_most_ten_frames_from_the_call_to_the_socket(echo, monkeypatch):
+    import sys
+
+    from hither.net.blocking import BlockingStream
+
+    depths = []
+    write = BlockingStream.write
+
+    def counting(self, data, timeout):
+        frame, depth = sys._getframe(), 0
+        while frame is not None and frame.f_code is not outer:
+            frame, depth = frame.f_back, depth + 1
+        depths.append(depth)
+        return write(self, data, timeout)
+
+    outer = sys._getframe().f_code
+    monkeypatch.setattr(BlockingStream, "write", counting)
+    with hither.Client() as client:
+        client.get(echo.url("/status/204"))
+    assert depths
+    assert depths[0] <= 10

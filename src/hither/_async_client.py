@@ -94,7 +94,7 @@ class AsyncClient(BaseClient):
         self._engine.closed = True
         transports, self._transports = self._transports, []
         async with AsyncExitStack() as stack:
-            stack.callback(self._networks.close)
+            stack.push_async_callback(self._networks.aclose)
             for transport in transports:
                 stack.push_async_callback(transport.aclose)
 

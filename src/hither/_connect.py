@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside the last one, RFC 8305 §5
 _KNOCK = 0.01  # seconds until a Unix socket with a full queue is tried again
 _MAX_SESSIONS = 1024  # TLS sessions kept by one client; Chrome's SSLClientSessionCache
+_SPOKEN = frozenset({"http/1.1", None})  # by ALPN; None when the server does not know it
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)})
 
 
@@ -160,14 +162,19 @@ class Connector:
         from .net.tls import TLSStream
 
         try:
-            context = settings.context
+            context = _context(settings)
             # RFC 6066 §3: no trailing dot in SNI. A zone is for this machine only, RFC 6874 §3.
             name = host.rstrip(".").partition("%")[0]
             secured = TLSStream(stream, context, name, session)
             await secured.handshake(until.left)
+            chosen = secured.tls.selected_alpn_protocol()
+            if chosen not in _SPOKEN:
+                raise TLSError(f"{host} chose to speak {chosen!r}, which the context given as verify= offers it")
         except BaseException as error:
             stream.close()
-            if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            if isinstance(error, ssl.SSLEOFError):
+                raise TLSError(f"{host} closed the connection during the TLS handshake") from error
+            if isinstance(error, ssl.SSLError | ValueError):
                 raise TLSError(_explain(error, host)) from error
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise TLSError(f"the connection to {host} broke during the TLS handshake: {error}") from error
@@ -175,10 +182,22 @@ class Connector:
         return secured, secured.tls
 
 
+def _context(settings: TLSSettings) -> ssl.SSLContext:
+    try:
+        return settings.context
+    except OSError as error:
+        raise TLSError(str(error)) from error
+
+
 def _explain(error: Exception, host: str) -> str:
-    reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or error
-    hint = "; verify= takes another CA file, or False" if "CERTIFICATE" in str(error) else ""
-    return f"no TLS with {host}: {reason}{hint}"
+    reason = getattr(error, "reason", None)  # OpenSSL's word for it
+    hint = ""
+    if reason == "CERTIFICATE_VERIFY_FAILED":
+        reason = getattr(error, "verify_message", None) or reason
+        hint = "; verify= takes another CA file, or False"
+    elif reason in _NO_TLS:
+        hint = "; is it plain http:// that is spoken there?"
+    return f"no TLS with {host}: {reason or error}{hint}"
 
 
 class _Until:

@@ -67,6 +67,10 @@ class Network:
         """Close the idle connections; those in use are closed when they are given back."""
         self.pool.close()
 
+    async def settle(self) -> None:
+        """Let what was closed be closed: the transports of asyncio need a turn of the loop for it."""
+        await self._runtime.sleep(0)
+
     def abandon(self) -> None:
         """Let go of all connections without a word: they belong to another process, or their loop is gone."""
         for lease in self.pool.abandon(self._runtime.lock()):

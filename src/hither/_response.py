@@ -210,12 +210,12 @@ class Response:
     @property
     def trailers(self) -> Headers:
         """Fields that came after the content (RFC 9110 §6.5); empty until it is read."""
-        return Headers.from_raw(self._trailers or [])
+        return Headers.from_raw(list(self._trailers or ()))
 
     @property
     def early_hints(self) -> list[Headers]:
         """The fields of each 103 Early Hints that came first (RFC 8297)."""
-        return [Headers.from_raw(fields) for fields in self._hints or ()]
+        return [Headers.from_raw(fields.copy()) for fields in self._hints or ()]
 
     @property
     def request(self) -> Request:

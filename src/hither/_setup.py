@@ -195,13 +195,14 @@ class LoopNetworks:
         if network is not None:
             network.close()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the idle connections of the loop that runs, and let go of those of loops that ended."""
         self._abandon_ended()
-        _, forget = self._networks.get(self._running_loop(), (None, None))
-        if forget is not None:
+        network, forget = self._networks.get(self._running_loop(), (None, None))
+        if network is not None and forget is not None:
             self._drop(self._running_loop())
             forget()
+            await network.settle()
 
 
 def make_engine(

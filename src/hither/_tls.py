@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import ssl
     from typing import Any, Literal
 
-_shared: dict[tuple[bool, tuple[str, str] | None], ssl.SSLContext] = {}
+_shared: dict[tuple[tuple[str, str] | None, str | None], ssl.SSLContext] = {}
 
 
 class TLSSettings:
@@ -58,7 +58,8 @@ class TLSSettings:
                 raise TypeError("cert= cannot be added to an SSLContext given as verify=: load it into the context")
             return verify  # type: ignore[no-any-return]
         if verify is True and self._cert is None:
-            key = (self._trust_env, _trust_variables() if self._trust_env else None)
+            variables = _trust_variables() if self._trust_env else None
+            key = (variables, os.environ.get("SSLKEYLOGFILE"))
             if key not in _shared:
                 _shared[key] = _trusting(trust_env=self._trust_env)
             return _shared[key]
@@ -87,22 +88,35 @@ def _trusting(*, trust_env: bool) -> ssl.SSLContext:
     """Make a context that trusts what the system trusts; SSL_CERT_FILE and SSL_CERT_DIR say otherwise."""
     import ssl
 
-    file, folder = _trust_variables() if trust_env else ("", "")
-    if file or folder:
-        context = ssl.create_default_context(cafile=file or None, capath=folder or None)
+    file, folder = _trust_variables()
+    if (file or folder) and trust_env:
+        try:
+            context = ssl.create_default_context(cafile=file or None, capath=folder or None)
+        except OSError as error:
+            raise OSError(f"SSL_CERT_FILE={file!r} cannot be loaded: {error.strerror or error}") from error
     elif sys.platform in ("win32", "darwin"):
         import truststore
 
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
-        paths = ssl.get_default_verify_paths()
-        if paths.cafile or paths.capath:
-            context = ssl.create_default_context()
-        else:
-            import certifi
-
-            context = ssl.create_default_context(cafile=certifi.where())
+        context = _system_context(ignored=bool(file or folder))
     return _finished(context)
+
+
+def _system_context(*, ignored: bool) -> ssl.SSLContext:
+    """Make a context that trusts OpenSSL's own paths; by name when the variables are ignored, for it reads them too."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    if not ignored and (paths.cafile or paths.capath):
+        return ssl.create_default_context()
+    file = paths.openssl_cafile if os.path.isfile(paths.openssl_cafile) else None
+    folder = paths.openssl_capath if os.path.isdir(paths.openssl_capath) else None
+    if file is None and folder is None:
+        import certifi
+
+        file = certifi.where()
+    return ssl.create_default_context(cafile=file, capath=folder)
 
 
 def _configured(verify: Literal[False] | str | os.PathLike[str]) -> ssl.SSLContext:

@@ -375,6 +375,13 @@ DIFFERENCES = [
     Difference(
         "httptools",
         "they take it",
+        "HTTP/0.9 and HTTP/2.0 have another syntax than HTTP/1 (RFC 9112 §2.3)",
+        in_head(rb"HTTP/(?:0\.9|2\.0) "),
+        b"HTTP/2.0 200 OK\r\n\r\nbody",
+    ),
+    Difference(
+        "httptools",
+        "they take it",
         "empty lines before a status line: RFC 9112 §2.2 has servers skip them, not clients",
         lambda case: re.search(rb"(?:^|\n\r?\n)[\r\n]+HTTP/1\.", case.data),
         b"\r\nHTTP/1.1 200 OK\r\n\r\nbody",

@@ -191,8 +191,6 @@ class HTTP1Connection:
                 return answer
         try:
             answer = await self._upload(body, _Framing(head), deadline)
-        except OSError as error:
-            return await self._last_words(error, deadline)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
@@ -238,16 +236,16 @@ class HTTP1Connection:
                 if head is not None:
                     return head
                 data = b""
-        except TimeoutError as error:
+        except OSError as error:
             if isinstance(error, TransportError):
                 raise
-            raise _write_failure(error, deadline) from error
+            if isinstance(error, TimeoutError):
+                raise _write_failure(error, deadline) from error
+            return await self._last_words(error, deadline)
         return None
 
     async def _last_words(self, error: OSError, deadline: Deadline | Timeout) -> ResponseHead:
         """Look for the answer of a server that did not want to hear the rest."""
-        if isinstance(error, TimeoutError):
-            raise error
         try:
             return await self._head([], deadline)
         except TransportError:

@@ -91,4 +91,4 @@ class AsyncHTTPTransport(AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the idle connections of the running event loop; those in use close with their responses."""
-        self._networks.close()
+        await self._networks.aclose()
