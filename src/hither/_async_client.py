@@ -44,7 +44,10 @@ class AsyncClient(BaseClient):
     # Requests
 
     async def request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
-        """Send a request and return the response, read whole. Options: see `RequestOptions`."""
+        """Send a request and return the response, read whole. Options: see `RequestOptions`.
+
+        Raises an `HTTPError` when there is no response; a status of 400 or more is one.
+        """
         return await self._engine.request(method.upper(), url, options)
 
     async def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
@@ -86,7 +89,11 @@ class AsyncClient(BaseClient):
             yield response
 
     async def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
-        """Send a request. With `stream` the response must be read and closed by the caller."""
+        """Send a request that `build_request` made, or a `Request` of your own.
+
+        With `stream` the response must be read and closed by the caller. Options: `auth cookies follow_redirects
+        max_redirects raise_for_status timeout`, in place of those that the request was built with.
+        """
         return await self._engine.send(request, self._engine.settings_for(request, options), stream=stream)
 
     async def aclose(self) -> None:

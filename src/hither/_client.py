@@ -42,7 +42,10 @@ class Client(BaseClient):
     # Requests
 
     def request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
-        """Send a request and return the response, read whole. Options: see `RequestOptions`."""
+        """Send a request and return the response, read whole. Options: see `RequestOptions`.
+
+        Raises an `HTTPError` when there is no response; a status of 400 or more is one.
+        """
         return run_sync(self._engine.request(method.upper(), url, options))
 
     def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
@@ -79,12 +82,23 @@ class Client(BaseClient):
 
     @contextmanager
     def stream(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Iterator[Response]:
-        """Send a request; the response's content is read inside the `with` block, and closed at its end."""
+        r"""Send a request; the response's content is read inside the `with` block, and closed at its end.
+
+        >>> from hither import MockTransport, Response
+        >>> with Client(transport=MockTransport(lambda request: Response(stream=[b"one\n", b"two"]))) as client:
+        ...     with client.stream("GET", "https://example.org/log") as response:
+        ...         list(response.iter_lines())
+        ['one', 'two']
+        """
         with run_sync(self._engine.request(method.upper(), url, options, stream=True)) as response:
             yield response
 
     def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
-        """Send a request. With `stream` the response must be read and closed by the caller."""
+        """Send a request that `build_request` made, or a `Request` of your own.
+
+        With `stream` the response must be read and closed by the caller. Options: `auth cookies follow_redirects
+        max_redirects raise_for_status timeout`, in place of those that the request was built with.
+        """
         return run_sync(self._engine.send(request, self._engine.settings_for(request, options), stream=stream))
 
     def close(self) -> None:

@@ -174,7 +174,15 @@ class WebSocketDisconnect(WebSocketError):
 
 
 class HTTPStatusError(HTTPError):
-    """`Response.raise_for_status()` found a status of 400 or more; carries `.request` and `.response`."""
+    """`Response.raise_for_status()` found a status of 400 or more; carries `.request` and `.response`.
+
+    >>> from hither import Response
+    >>> try:
+    ...     Response(404).raise_for_status()
+    ... except HTTPStatusError as error:
+    ...     error.response.status_code
+    404
+    """
 
     def __init__(self, message: str = "", *, request: Request | None = None, response: Response) -> None:
         super().__init__(message, request=request)

@@ -285,7 +285,11 @@ class Response:
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
-        """The Link field (RFC 8288) by relation, or by target where there is none."""
+        """The Link field (RFC 8288) by relation, or by target where there is none.
+
+        >>> Response(headers={"Link": '</page/2>; rel="next"'}).links["next"]["url"]
+        '/page/2'
+        """
         from ._links import parse_links
 
         return parse_links(", ".join(self.headers.get_list("link")))
@@ -537,7 +541,11 @@ class Response:
         return iter(Reader(self, self._text_source(chunk_size).following))
 
     def iter_lines(self) -> Iterator[str]:
-        """Iterate over the content's lines, without their ends."""
+        r"""Iterate over the content's lines, without their ends.
+
+        >>> list(Response(stream=[b"one\ntw", b"o\n"]).iter_lines())
+        ['one', 'two']
+        """
         return iter(self._line_reader())
 
     def close(self) -> None:

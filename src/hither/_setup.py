@@ -39,7 +39,16 @@ class BaseClient:
     _transports: list[Any]
 
     def build_request(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> Request:
-        """Make a request to look at or edit, with this client's defaults; `send` sends it."""
+        """Make a request to look at or edit, with this client's defaults; `send` sends it.
+
+        `InvalidURL` and `TypeError` are raised here already.
+
+        >>> from hither import Client
+        >>> with Client(base_url="https://example.org/api", headers={"X-App": "shop"}) as client:
+        ...     request = client.build_request("GET", "/items", params={"page": 2})
+        >>> str(request.url), request.headers["x-app"]
+        ('https://example.org/api/items?page=2', 'shop')
+        """
         return self._engine.build(method.upper(), url, options)
 
     @property

@@ -222,7 +222,14 @@ def _read_netrc(path: str | None) -> dict[str, tuple[str, str]]:
 
 
 class FunctionAuth(Auth):
-    """A function that gets each request and may change it or return another; what `auth=function` becomes."""
+    """A function that gets each request and may change it or return another; what `auth=function` becomes.
+
+    >>> from hither import Request
+    >>> def sign(request):
+    ...     request.headers["X-Signature"] = "7"
+    >>> next(FunctionAuth(sign).auth_flow(Request("GET", "https://example.org"))).headers["x-signature"]
+    '7'
+    """
 
     def __init__(self, func: Callable[[Request], Request | None]) -> None:
         self._func = func

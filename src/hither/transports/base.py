@@ -16,6 +16,14 @@ class BaseTransport:
     `handle_request` returns a response for any status and raises an `HTTPError` only when there is no
     response; it does not follow redirects. `request.deadline`, when it is set, says how long the call may
     take; nothing interrupts a transport that does not look at it. `close` is called once, with the client.
+
+    >>> from hither import Client, Response
+    >>> class Closed(BaseTransport):
+    ...     def handle_request(self, request):
+    ...         return Response(503, text="closed for the winter")
+    >>> with Client(transport=Closed()) as client:
+    ...     client.get("https://example.org/")
+    <Response [503 Service Unavailable]>
     """
 
     def handle_request(self, request: Request) -> Response:
