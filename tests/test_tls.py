@@ -426,9 +426,8 @@ class TestEnding:
 
 def _cut(connection: Connection) -> None:
     """End the TCP connection without a word of TLS."""
-    plain = socket.socket(fileno=connection.sock.detach())
-    plain.shutdown(socket.SHUT_WR)
-    plain.close()
+    with socket.socket(fileno=connection.sock.detach()) as plain, contextlib.suppress(OSError):
+        plain.shutdown(socket.SHUT_WR)
 
 
 class TestLoads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 from ._client import Client
 
 TYPE_CHECKING = False
@@ -20,6 +22,7 @@ def _client() -> Client:
     if _default is None:
         client = Client.__new__(Client)
         client._start({}, keep_cookies=False)
+        atexit.register(client.close)
         _default = client
     return _default
 

@@ -432,8 +432,10 @@ async def _call(hooks: list[Callable[..., Any]], argument: Any) -> None:
 
 async def _pass_over(response: Response) -> None:
     """Read what is left of a response that leads on, when it is little, so that its connection can be used again."""
+    length = response.headers.get("content-length", "0")
+    most = _DRAIN if length.isdecimal() and int(length) <= _DRAIN else -1
     try:
-        while response._source is not None and response.num_bytes_downloaded <= _DRAIN:
+        while response._source is not None and response.num_bytes_downloaded <= most:
             if not await response._chunk():
                 return
     except HTTPError:

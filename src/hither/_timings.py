@@ -23,5 +23,5 @@ class Timings:
         self.total = (answered if ended is None else ended) - started
 
     def __repr__(self) -> str:
-        phases = ", ".join(f"{name}={getattr(self, name)!r:.8}" for name in self.__slots__)
+        phases = ", ".join(f"{name}={getattr(self, name) or 0:.6f}" for name in self.__slots__)
         return f"Timings({phases})"
