@@ -163,7 +163,6 @@ class TestManyAtOnce:
         assert isinstance(first, hither.ConnectTimeout)
         assert second.content == b"here"
 
-    @pytest.mark.time_limit(5)
     async def test_who_waits_for_anothers_look_up_has_a_limit_too(self, face, server):
         """However many look-ups are waited for in turn, `timeout.connect` is all the time there is."""
         resolver = Counting()
