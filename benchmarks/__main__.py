@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,12 +13,11 @@ from typing import Any
 from . import report
 from .cases import CASES, Case, choose
 from .environment import LIBRARIES, prepare, python_of, variables, versions
-from .measure import Bench, Failed, perf_command, row
+from .measure import Bench, Budget, Failed, perf_command, row
 from .servers import Servers
-from .worker import NOT_OFFERED
 
 PART_MINUTES = 1.8  # a chosen part takes under two minutes, its environments aside
-SECONDS = 7.0  # for each library in each case of a whole run
+ROUND = 8.0  # times the least that a library's rounds of a case need: what it has without --minutes
 ROUNDS = 3
 
 
@@ -102,25 +102,26 @@ def run(
     bench: Bench, cases: list[Case], libraries: list[str], deadline: float | None, rounds: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Measure each library beside the floor in each case; gives the rows, and what gave none."""
-    rows, failed = [], []
-    others = [name for name in libraries if name != "floor"] or ["floor"]
-    left = len(cases) * len(others)
-    for case in cases:
+    if not bench.servers.has_http2 and any(case.http2 for case in cases):
+        print("HTTP/2 is left out: it needs nginx", file=sys.stderr)
+        cases = [case for case in cases if not case.http2]
+    rows: list[dict[str, Any]] = []
+    offered, failed = offers(bench, libraries)
+    plan = {case: [library for library in offered if case.is_offered(offered[library])] for case in cases}
+    remaining = deadline - time.monotonic() if deadline else math.inf
+    budget = Budget(remaining, sum(case.least * len(able) for case, able in plan.items())) if deadline else None
+    for case, able in plan.items():
         floors = []
-        for library in others:
-            # What earlier ones did not use is for the later ones.
-            seconds = (deadline - time.monotonic()) / left if deadline else SECONDS
-            left -= 1
-            least = 3.0 if case.waves else 0.9  # seconds, for a round of four short runs
-            turns = 1 if bench.counter == "callgrind" else max(1, min(rounds, int(seconds / least)))
-            if case.waves and not deadline:
-                seconds, turns = 80.0, 2
+        for library in able:
+            seconds, borrow = ROUND * case.least, math.inf
+            if deadline and budget:
+                seconds, borrow = budget.take(case.least, deadline - time.monotonic())
+            turns = 1 if bench.counter == "callgrind" else max(1, min(rounds, round(seconds / case.least)))
             print(f"{case.name}: {library}", file=sys.stderr, flush=True)
             try:
-                own, floor = bench.pair(case, library, seconds, turns)
+                own, floor = bench.pair(case, library, seconds, turns, borrow)
             except Failed as error:
-                if str(error) != NOT_OFFERED:
-                    failed.append({"case": case.name, "library": library, "why": str(error)})
+                failed.append({"case": case.name, "library": library, "why": str(error)})
                 continue
             floors += floor
             if library != "floor":
@@ -128,6 +129,17 @@ def run(
         if floors:
             rows.append(row(case, "floor", floors, floors, bench.counter))
     return rows, failed
+
+
+def offers(bench: Bench, libraries: list[str]) -> tuple[dict[str, dict[str, list[str]]], list[dict[str, Any]]]:
+    """Ask each library what it can do, so that no time is kept for what it cannot; gives whose module failed, too."""
+    found, failed = {}, []
+    for library in [name for name in libraries if name != "floor"] or ["floor"]:
+        try:
+            found[library] = bench.offers(library)
+        except Failed as error:
+            failed.append({"case": "all", "library": library, "why": str(error)})
+    return found, failed
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ class Case:
 
     `kind` is a method of the clients, or "import" or "client"; `runner` is sync, threads, asyncio or uvloop.
     `expect` is a body's size, or a part of it. `megabytes` is how large one body is, where that is the point.
-    `waves` marks a case that waits for the server: so many requests are made in all, at most.
+    `waves` marks a case that waits for the server: so many requests are made in all, at most. `http2` ones go over
+    one TLS connection.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Case:
     server: str = "site"
     concurrency: int = 1
     tls: bool = False
+    http2: bool = False
     expect: int | str = "hello"
     megabytes: float = 0
     waves: int = 0
@@ -37,17 +39,40 @@ class Case:
         """Whether one turn of it is long enough to be measured alone."""
         return self.megabytes >= 100
 
-    def work(self, library: str, count: int, servers: Any) -> dict[str, Any]:
-        """Describe to the worker what to do."""
+    @property
+    def client(self) -> str:
+        """Which of a library's classes does it."""
+        return ("Sync" if self.runner in ("sync", "threads") else "Async") + ("HTTP2" if self.http2 else "")
+
+    def is_offered(self, methods: dict[str, list[str]]) -> bool:
+        """Tell whether a library that has these classes, with these methods, can do it."""
+        return self.kind == "import" or (
+            self.client in methods and (self.kind == "client" or self.kind in methods[self.client])
+        )
+
+    @property
+    def least(self) -> float:
+        """Seconds that a round of it takes at least, about: each library has a part of the time in proportion."""
+        if self.waves:
+            return 2.6 if self.concurrency < 1000 else 4 if self.concurrency < 10_000 else 6
+        if self.large:
+            return 2.6
+        return 0.9 if self.concurrency < 500 else 2.5
+
+    def work(self, library: str, count: int, servers: Any, short: int = 0) -> dict[str, Any]:
+        """Describe to the worker what to do; `short` is a run before, for the slope between the two."""
         return {
             "library": library,
             "kind": self.kind,
             "runner": self.runner,
             "concurrency": self.concurrency,
             "count": count,
-            "warm_up": 0 if self.large or self.waves else 2 * self.concurrency,
-            "url": servers.url(self.server, self.path, tls=self.tls),
-            "warm_url": servers.url(self.server, "/json", tls=self.tls),
+            "short": short,
+            "warm_up": 0 if self.large or self.waves else self.concurrency + 10,
+            "client": self.client,
+            "http2": self.http2,
+            "url": servers.url(self.server, self.path, tls=self.tls, http2=self.http2),
+            "warm_url": servers.url(self.server, "/h2json" if self.http2 else "/json", tls=self.tls, http2=self.http2),
             "authority": servers.authority if self.tls else None,
             "file": servers.upload,
             "expect": self.expect,
@@ -119,6 +144,26 @@ def _bodies() -> Iterator[Case]:
         yield Case(f"multipart-{runner}", group, "up, multipart", "multipart", expect="received", **up)
 
 
+def _http2() -> Iterator[Case]:
+    protocol: dict[str, Any] = {"tls": True, "http2": True}
+    group = "HTTP/2: small JSON over one connection"
+    small = {**protocol, "path": "/h2json", "expect": '"HTTP/2'}
+    yield Case("http2-json-sync", group, "sync", **small)
+    for runner in ("asyncio", "uvloop"):
+        for concurrency in (50, 200):
+            name, column = f"http2-json-{runner}-{concurrency}", f"{runner}, {concurrency} in flight"
+            yield Case(name, group, column, runner=runner, concurrency=concurrency, **small)
+    group = "HTTP/2: bodies read whole"
+    for runner, concurrency, column in (("sync", 1, "sync"), ("asyncio", 10, "asyncio, 10 in flight")):
+        at = {"runner": runner, "concurrency": concurrency, **protocol}
+        for name, title, size in (("10k", "10 kB", 10_000), ("1m", "1 MB", 1_000_000)):
+            body = {"path": f"/{name}", "expect": size, "megabytes": size / MEGABYTE, **at}
+            yield Case(f"http2-body-{name}-{runner}", group, f"{title}, {column}", **body)
+    for runner in ("sync", "asyncio"):
+        body = {"path": "/256m", "expect": 256 * MEGABYTE, "megabytes": 256, "runner": runner, **protocol}
+        yield Case(f"http2-download-{runner}", "HTTP/2: 256 MB streamed down", runner, "download", **body)
+
+
 def _features() -> Iterator[Case]:
     for runner, concurrency in (("sync", 1), ("asyncio", 50)):
         group = f"What features cost, {runner}"
@@ -152,7 +197,9 @@ def _start() -> Iterator[Case]:
 
 
 CASES = {
-    case.name: case for family in (_small, _connections, _bodies, _features, _waiting, _start) for case in family()
+    case.name: case
+    for family in (_small, _connections, _bodies, _http2, _features, _waiting, _start)
+    for case in family()
 }
 
 

@@ -68,7 +68,9 @@ def variables() -> dict[str, str]:
 
 
 def versions(python: str) -> dict[str, str]:
-    """Tell what is installed beside an interpreter."""
+    """Tell what is installed beside an interpreter, and which hither the checkout has."""
     code = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
     answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return {name: version for name, version in json.loads(answer.stdout).items() if name not in ("pip", "setuptools")}
+    found = {name: version for name, version in json.loads(answer.stdout).items() if name not in ("pip", "setuptools")}
+    own = (ROOT / "src" / "hither" / "_version.py").read_text().split('"')[-2]
+    return {**found, "hither": f"{own} (checkout)"}

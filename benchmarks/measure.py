@@ -8,8 +8,11 @@ CPU time, of runs of the floor and the library in turn (A B A B), as their ratio
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -31,11 +34,16 @@ COSTS = {
 }
 SUMS = ("user_instructions", "kernel_instructions", "user_seconds", "kernel_seconds")
 IMPORTS = {"floor": "asyncio, socket, ssl"}  # what a client of both kinds needs from the standard library
+PATIENCE = {"perf": 4, "callgrind": 40, "cpu": 4}  # times its part, after which a library's case is given up
 SLOWDOWN = 50  # how many times slower valgrind is, about: valgrind.org tells 10 to 50 and more
 
 
 class Failed(Exception):
     """A run gave no figures; the message says why."""
+
+
+class TooSlow(Failed):
+    """A run did not end in its time."""
 
 
 def slope(short: Values, long: Values, units: float) -> Values:
@@ -107,6 +115,27 @@ def lengths(seconds_each: float, loop: float, case: Case) -> tuple[int, int]:
     return max(least, long // 4), long
 
 
+class Budget:
+    """Divides the time, `total` seconds, among cases that need at least `needs` seconds together.
+
+    Each has its part whatever the others do. What is kept back, and what the quick have left, is for the slow.
+    """
+
+    KEPT_BACK = 0.15
+
+    def __init__(self, total: float, needs: float) -> None:
+        self._reserve = total * self.KEPT_BACK
+        self._rate = (total - self._reserve) / needs
+        self._needs = needs
+
+    def take(self, least: float, remaining: float) -> tuple[float, float]:
+        """Give the next one's seconds, and how many more it may borrow, of what remains in all."""
+        spare = max(0.0, remaining - self._rate * self._needs)
+        more = max(0.0, spare - self._reserve) * least / self._needs
+        self._needs -= least
+        return self._rate * least + more, spare - more
+
+
 class Bench:
     """Runs cases; `python_of` tells a library's interpreter, `deadline` is when all must be over (monotonic)."""
 
@@ -114,14 +143,22 @@ class Bench:
         self.servers = servers
         self.counter = counter
         self._python_of = python_of
-        self._deadline = deadline
-        self._speeds: dict[tuple[str, str], float] = {}
+        self._deadline = self._until = deadline
+        self._trials: dict[tuple[str, str], dict[str, Any]] = {}
 
     # One run
 
-    def sample(self, case: Case, library: str, count: int, *, counted: bool = True, limit: float = 120) -> Values:
-        """Run one process and take its figures."""
-        command = self._command(case, library, count)
+    def offers(self, library: str) -> dict[str, list[str]]:
+        """Ask a library's module which classes it has, with which methods."""
+        work = json.dumps({"library": library, "kind": "offers"})
+        answer, _ = self._run([self._python_of(library), "-m", "benchmarks.worker", work], 60)
+        return dict(self._read(answer))
+
+    def sample(
+        self, case: Case, library: str, count: int, *, short: int = 0, counted: bool = True, limit: float = 120
+    ) -> dict[str, Any]:
+        """Run one process and take its figures; "short" are those of a `short` run before, in the same process."""
+        command = self._command(case, library, count, short)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "perf"
             if counted and self.counter == "perf":
@@ -134,42 +171,50 @@ class Bench:
             counts = parse_callgrind(answer.stderr)
         if case.kind == "import":
             return {**counts, **usage}
+        return {**self._read(answer), **counts}
+
+    def _read(self, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         try:
-            values: Values = json.loads(answer.stdout)
+            values: dict[str, Any] = json.loads(answer.stdout)
         except ValueError:
             raise Failed((answer.stderr.strip().splitlines() or ["no answer"])[-1][:200]) from None
         if "error" in values:
             raise Failed(str(values["error"])[:200])
-        return {**values, **counts}
+        return values
 
-    def _command(self, case: Case, library: str, count: int) -> list[str]:
+    def _command(self, case: Case, library: str, count: int, short: int) -> list[str]:
         python = self._python_of(library)
         if case.kind == "import":
             # No count of requests: a process that imports beside one that does not.
             return [python, "-c", f"import {IMPORTS.get(library, library)}" if count else "pass"]
-        return [python, "-m", "benchmarks.worker", json.dumps(case.work(library, count, self.servers))]
+        return [python, "-m", "benchmarks.worker", json.dumps(case.work(library, count, self.servers, short))]
 
     def _run(self, command: list[str], limit: float) -> tuple[subprocess.CompletedProcess[str], Values]:
         import resource
 
-        if self._deadline is not None:
-            limit = min(limit, self._deadline - time.monotonic())
+        if self._until is not None:
+            limit = min(limit, self._until - time.monotonic())
         if limit <= 0:
-            raise Failed("out of time")
+            raise TooSlow("out of time")
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        try:
-            answer = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                env=variables(),
-                cwd=ROOT,
-                timeout=limit,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Failed(f"not done after {limit:.0f} s") from None
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=variables(),
+            cwd=ROOT,
+            start_new_session=True,  # perf and valgrind end together with what they count
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=limit)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TooSlow(f"not done in {limit:.1f} s") from None
+                raise
+        answer = subprocess.CompletedProcess(command, process.returncode, output, errors)
         seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         return answer, {
             "user_seconds": after.ru_utime - before.ru_utime,
@@ -179,25 +224,36 @@ class Bench:
 
     # One case with one library, beside the floor
 
-    def pair(self, case: Case, library: str, seconds: float, rounds: int) -> tuple[list[Values], list[Values]]:
+    def pair(
+        self, case: Case, library: str, seconds: float, rounds: int, borrow: float = math.inf
+    ) -> tuple[list[Values], list[Values]]:
         """Measure the library and the floor in turn; gives the figures of one unit, of each round, of both.
 
-        No round is begun after `seconds`, but for the first two: one alone has no spread.
+        No round is begun after `seconds`, but for the first two: one alone has no spread. None is begun that would
+        last beyond `PATIENCE` and what it may `borrow`; what then still runs is stopped.
         """
-        end = time.monotonic() + seconds
+        start = time.monotonic()
+        until = start + min(PATIENCE[self.counter] * seconds, seconds + borrow)
+        self._until = min(until, self._deadline) if self._deadline else until
         names = dict.fromkeys((library, "floor"))
-        plans = {name: self._plan(case, name, seconds / rounds) for name in names}
         found: dict[str, list[Values]] = {name: [] for name in names}
-        for _ in range(rounds):
-            try:
+        try:
+            plans = {name: self._plan(case, name, seconds / rounds) for name in names}
+            for done in range(1, rounds + 1):
+                begun = time.monotonic()
                 for name, values in self._round(case, plans).items():
                     found[name].append(values)
-            except Failed:
-                if not found[library]:
-                    raise
-                break
-            if time.monotonic() > end and len(found[library]) >= 2:
-                break
+                now = time.monotonic()
+                if (now - start > seconds and done >= 2) or 2 * now - begun > self._until:
+                    break
+        except TooSlow:
+            if not found[library]:
+                raise Failed(f"no round was done in {time.monotonic() - start:.1f} s") from None
+        except Failed:
+            if not found[library]:
+                raise
+        finally:
+            self._until = self._deadline
         return found[library], found["floor"]
 
     def _plan(self, case: Case, library: str, seconds: float) -> tuple[int, int]:
@@ -207,34 +263,42 @@ class Bench:
             # Half a round each; connecting 10,000 takes longer than the server's second.
             turns = max(1, int((seconds - 1) / 2))
             return 0, min(case.waves, turns * case.concurrency)
+        if case.large and self.counter == "cpu":
+            return 0, 1  # whole: what comes once is nothing beside it
         least = 1 if case.large else max(case.concurrency, 10)
-        key = (case.name, library)
-        if key not in self._speeds:
-            self._speeds[key] = self.sample(case, library, least, counted=False)["seconds"] / least
+        key, begun = (case.name, library), time.monotonic()
+        if key not in self._trials:
+            self._trials[key] = self.sample(case, library, least, counted=False)
+            if self.counter == "cpu" and time.monotonic() - begun > 2 * seconds:
+                return 0, least  # so slow that its trial is the first round, and nothing beside it counts
+        speed = self._trials[key]["seconds"] / least
         if self.counter == "callgrind":
-            short, long = lengths(self._speeds[key], 5 / SLOWDOWN, case)
+            short, long = lengths(speed, 5 / SLOWDOWN, case)
             return short, min(long, short + 2000)
-        # A round has two runs each of two libraries, and starting the four processes takes half a second.
-        return lengths(self._speeds[key], min(max(0.05, (seconds - 0.5) / 2.5), 2), case)
+        # A round has two runs each of two libraries, and starting the processes takes half a second.
+        return lengths(speed, min(max(0.05, (seconds - 0.5) / 2.5), 2), case)
 
     def _round(self, case: Case, plans: dict[str, tuple[int, int]]) -> dict[str, Values]:
-        short = {name: self._short(case, name, plan[0]) for name, plan in plans.items()}
-        long = {name: self.sample(case, name, plan[1], limit=600) for name, plan in plans.items()}
         found = {}
         for name, (few, many) in plans.items():
-            units = (many - few) * (case.megabytes if case.large else 1)
-            found[name] = slope(short[name], long[name], units)
+            short, long = self._both(case, name, few, many)
+            size = case.megabytes if case.large else 1
+            found[name] = slope(short, long, (many - few) * size)
             if case.kind != "import":
-                size = case.megabytes if case.large else 1
-                found[name]["per_second"] = many * size / long[name]["seconds"]
+                found[name]["per_second"] = many * size / long["seconds"]
             kept = ("peak", "over_idle", "resumed")
-            found[name].update({field: long[name][field] for field in kept if field in long[name]})
+            found[name].update({field: long[field] for field in kept if field in long})
         return found
 
-    def _short(self, case: Case, library: str, count: int) -> Values:
-        if case.waves:  # the whole run counts, its connections too
-            return dict.fromkeys(SUMS, 0.0)
-        return self.sample(case, library, count, limit=600)
+    def _both(self, case: Case, library: str, few: int, many: int) -> tuple[Values, Values]:
+        """Make the shorter and the longer run; in one process, where that measures itself."""
+        if not few and case.kind != "import":  # the whole run counts; when waiting, its connections too
+            trial = self._trials.pop((case.name, library), None)
+            return dict.fromkeys(SUMS, 0.0), trial or self.sample(case, library, many, limit=600)
+        if self.counter == "cpu" and case.kind not in ("import", "client"):
+            long = self.sample(case, library, many, short=few, limit=600)
+            return long["short"], long
+        return self.sample(case, library, few, limit=600), self.sample(case, library, many, limit=600)
 
 
 def row(case: Case, library: str, own: list[Values], floor: list[Values], counter: str) -> dict[str, Any]:
@@ -255,6 +319,11 @@ def row(case: Case, library: str, own: list[Values], floor: list[Values], counte
         "cost": spread(cost(values, counter) for values in own),
         "cpu_seconds": spread(cpu),
         "per_second": spread(values.get("per_second") for values in own),
+        "pace": spread(
+            mine["per_second"] / least["per_second"]
+            for mine, least in zip(own, floor, strict=True)
+            if "per_second" in mine and "per_second" in least
+        ),
     }
     for name in ("user_instructions", "kernel_instructions"):
         found[name] = spread(values.get(name) for values in own)

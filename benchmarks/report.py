@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
+import ssl
 from pathlib import Path
 from typing import Any
 
 MARKS = ("<!-- tables -->", "<!-- /tables -->")
 DAY = 1_000_000  # pages
+A_SECOND = DAY / 86_400  # pages
+FEW = 100  # in flight
+COMPARED = ("hither", "httpx", "aiohttp")  # ours, and the two that have been compared in public, in this group
+COMPARED_IN = "Small JSON over keep-alive, asyncio, by concurrency"
 MEASURES = {
     "perf": "CPU instructions, user and kernel",
     "callgrind": "user CPU instructions by callgrind (the kernel's are not in it)",
@@ -31,6 +37,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "openssl": " ".join(ssl.OPENSSL_VERSION.split()[:2]),
     }
 
 
@@ -50,7 +57,7 @@ def markdown(report: dict[str, Any]) -> str:
         if report["counter"] != "callgrind":  # under which neither time nor memory is the library's own
             parts += [_beside(rows), _resumed(rows)]
     if report["counter"] != "callgrind":
-        parts.append(_million(report["rows"]))
+        parts += [_compared(report["rows"]), _million(report["rows"]), _day(report["rows"])]
     parts.append(_failures(report))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -79,8 +86,9 @@ def _introduction(report: dict[str, Any]) -> str:
         [
             f"- Measured {report['date'][:10]}: {measure}, "
             "as the slope between two run lengths; in multiples of the bare floor (lowest–highest round; ≈ of one round only).",
-            f"- Machine: {at['processor']}, {at['cores']} cores, {at['system']}, {at['architecture']}; {at['python']}.",
-            f"- Server: {report['server']}. Libraries: {versions}.",
+            f"- Machine: {at['processor']}, {at['cores']} cores, {at['system']}, {at['architecture']}; "
+            f"{at['python']}{', ' + at['openssl'] if 'openssl' in at else ''}.",
+            f"- Server: {report['server']}, on the same machine. Libraries: {versions}.",
         ]
     )
 
@@ -138,14 +146,15 @@ def _beside(rows: list[dict[str, Any]]) -> str:
         elif row["per_second"] and row["unit"] == "request":
             parts.append(between(row["per_second"], "/s"))
         if row.get("in_flight") and row["over_idle"]:
-            parts.append(f"{row['over_idle'] / 1024 / row['in_flight']:,.1f} kB each")
+            each = row["over_idle"] / 1024 / row["in_flight"]
+            parts.append(f"{_short(row['over_idle'] / 1024**2)} MB ({each:,.1f} kB each)")
         elif row["peak"]:
             parts.append(f"{row['peak'] / 1024**2:,.0f} MB")
         return ", ".join(parts) or "–"
 
     if rows[0]["unit"] == "time":
         return ""
-    memory = "memory of each request in flight" if rows[0].get("in_flight") else "peak memory of the process"
+    memory = "memory above idle at the peak" if rows[0].get("in_flight") else "peak memory of the process"
     speed = "MB per second of CPU time" if rows[0].get("megabytes_per_cpu_second") else "Requests per second"
     return f"{speed} (lowest–highest round), and {memory}:\n\n{_grid(rows, cell)}"
 
@@ -158,6 +167,28 @@ def _resumed(rows: list[dict[str, Any]]) -> str:
     return f"TLS sessions are resumed by: {', '.join(found) or 'none'}."
 
 
+def _compared(rows: list[dict[str, Any]]) -> str:
+    """The comparison that is known of HTTPX and AIOHTTP, with ours beside them."""
+    found = {(row["column"], row["library"]): row for row in rows if row["group"] == COMPARED_IN and row.get("pace")}
+    lines = []
+    for column in dict.fromkeys(column for column, _ in found):
+        own, *others = (found.get((column, library)) for library in COMPARED)
+        if own is None or not any(others):
+            continue
+        cells = [between(row["per_second"], "/s") if row else "–" for row in (*others, own)]
+        times = [f"{_short(own['pace']['median'] / row['pace']['median'])}×" if row else "–" for row in others]
+        lines.append([column, *cells, *times])
+    if not lines:
+        return ""
+    ours, *theirs = COMPARED
+    about = (
+        "Requests per second with asyncio (lowest–highest round), from the table above. How many times as many ours "
+        "makes is told by what share each reached of the floor's in the same rounds."
+    )
+    columns = ["in flight", *theirs, ours, *(f"{ours} to {library}" for library in theirs)]
+    return f"### HTTPX and AIOHTTP by concurrency, and ours\n\n{about}\n\n{table(columns, lines)}"
+
+
 def _million(rows: list[dict[str, Any]]) -> str:
     waiting = [row for row in rows if row.get("in_flight") and row["per_second"] and row["cpu_seconds"]]
     if not waiting:
@@ -166,8 +197,8 @@ def _million(rows: list[dict[str, Any]]) -> str:
     for row in sorted(waiting, key=lambda row: (row["in_flight"], row["cpu_seconds"]["median"])):
         pace = row["per_second"]
         ends = {"median": pace["median"], "low": pace["high"], "high": pace["low"]}
-        hours = {name: DAY / ends[name] / 3600 for name in ends}
-        minutes = {name: DAY * row["cpu_seconds"][name] / 60 for name in ("median", "low", "high")}
+        hours = {**pace, **{name: DAY / ends[name] / 3600 for name in ends}}
+        minutes = _times(row["cpu_seconds"], DAY / 60)
         lines.append(
             [
                 f"{row['library']}, {row['group'].split(', ')[1]}",
@@ -179,6 +210,31 @@ def _million(rows: list[dict[str, Any]]) -> str:
         )
     columns = ["", "in flight", "1,000,000 pages take", "CPU time for them", "memory above idle"]
     return f"### A million pages that take a second each\n\n{table(columns, lines)}"
+
+
+def _day(rows: list[dict[str, Any]]) -> str:
+    """Work out what a steady pace needs from the case that has few in flight, as that pace has."""
+    waiting = [row for row in rows if row.get("in_flight") == FEW and row["per_second"] and row["cpu_seconds"]]
+    if not waiting:
+        return ""
+    lines = []
+    for row in sorted(waiting, key=lambda row: row["cpu_seconds"]["median"]):
+        takes = FEW / row["per_second"]["median"]  # seconds: the server's, and the client's own
+        lines.append(
+            [
+                f"{row['library']}, {row['group'].split(', ')[1]}",
+                f"{math.ceil(A_SECOND * takes):,}",
+                between(_times(row["cpu_seconds"], 100 * A_SECOND), " %"),
+                f"{row['peak'] / 1024**2:,.0f} MB" if row["peak"] else "–",
+            ]
+        )
+    about = (
+        f"{A_SECOND:.1f} pages a second, of a server that takes one second each: worked out from the rows with {FEW} "
+        "in flight (what time and CPU time one of them took, times the pace). The memory is the "
+        f"whole process's with {FEW} in flight, so at most."
+    )
+    columns = ["", "in flight", "of one core", "memory"]
+    return f"### A million pages a day\n\n{about}\n\n{table(columns, lines)}"
 
 
 def _failures(report: dict[str, Any]) -> str:
@@ -193,6 +249,10 @@ def between(numbers: dict[str, float], unit: str) -> str:
     if numbers.get("rounds") == 1:
         return f"≈{median}{unit}"
     return f"{median}{unit} ({low}–{high})"
+
+
+def _times(numbers: dict[str, float], factor: float) -> dict[str, float]:
+    return {**numbers, **{name: numbers[name] * factor for name in ("median", "low", "high")}}
 
 
 def _short(number: float) -> str:

@@ -46,13 +46,18 @@ http {{
   client_body_temp_path {folder}/temp; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
   uwsgi_temp_path {folder}/temp; scgi_temp_path {folder}/temp;
   ssl_session_cache shared:all:10m;
+  http2_max_concurrent_streams 256;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     listen 127.0.0.1:{tls_port} ssl backlog=4096;
+    listen 127.0.0.1:{http2_port} ssl http2 backlog=4096;
     ssl_certificate {certificate};
     ssl_certificate_key {certificate};
     root {folder}/files;
     location = /json {{ return 200 '{hello}'; }}
+    location = /h2json {{
+      return 200 '{{"message": "hello", "protocol": "$server_protocol", "requests": $connection_requests}}';
+    }}
     location = /closing {{ keepalive_timeout 0; return 200 '{{"resumed": "$ssl_session_reused"}}'; }}
     location = /moved {{ return 301 /json; }}
     location = /cookies {{
@@ -213,6 +218,12 @@ def find_nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
+def nginx_version(program: str) -> str:
+    """Tell what stands after "nginx version:"."""
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
+    return said.strip().rpartition(": ")[2].replace("/", " ")
+
+
 def start_nginx(
     program: str, folder: Path, certificate: Path, codings: dict[str, bytes]
 ) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
@@ -223,8 +234,8 @@ def start_nginx(
             file.truncate(size)
     for coding, content in codings.items():
         (folder / "files" / f"document.{coding}").write_bytes(content)
-    sockets = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in range(2)]
-    port, tls_port = (sock.getsockname()[1] for sock in sockets)
+    sockets = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in range(3)]
+    port, tls_port, http2_port = (sock.getsockname()[1] for sock in sockets)
     files = raise_file_limit()
     configuration = NGINX.format(
         folder=folder,
@@ -233,6 +244,7 @@ def start_nginx(
         user="user root;" if os.geteuid() == 0 else "",
         port=port,
         tls_port=tls_port,
+        http2_port=http2_port,
         certificate=certificate,
         hello=HELLO.decode(),
         fields=" ".join(f'add_header {name} "{value}";' for name, value in FIELDS),
@@ -245,7 +257,11 @@ def start_nginx(
         pass_fds=[sock.fileno() for sock in sockets],
         stdin=subprocess.DEVNULL,
     )
-    return process, {"plain": f"http://127.0.0.1:{port}", "tls": f"https://127.0.0.1:{tls_port}"}
+    return process, {
+        "plain": f"http://127.0.0.1:{port}",
+        "tls": f"https://127.0.0.1:{tls_port}",
+        "http2": f"https://127.0.0.1:{http2_port}",
+    }
 
 
 def raise_file_limit() -> int:
@@ -291,7 +307,7 @@ async def serve(folder: Path, *, own: bool) -> None:
     answer = {
         "own": addresses,
         "site": site,
-        "server": "nginx" if nginx else "own",
+        "server": nginx_version(program) if program else "own",
         "authority": str(folder / "authority.pem"),
         "upload": str(upload),
     }
@@ -322,9 +338,17 @@ class Servers:
         self.authority: str = answer["authority"]
         self.upload: str = answer["upload"]
 
-    def url(self, server: str, path: str, *, tls: bool = False) -> str:
-        """Tell the URL of a page of "site" (nginx where there is one) or of our "own" server."""
-        return self._addresses[server]["tls" if tls else "plain"] + path
+    @property
+    def has_http2(self) -> bool:
+        """Tell whether the "site" speaks HTTP/2: nginx does, our own server does not."""
+        return "http2" in self._addresses["site"]
+
+    def url(self, server: str, path: str, *, tls: bool = False, http2: bool = False) -> str:
+        """Tell the URL of a page of "site" (nginx where there is one) or of our "own" server.
+
+        HTTP/2 has a port of its own, so that the others' clients cannot choose it by ALPN.
+        """
+        return self._addresses[server]["http2" if http2 else "tls" if tls else "plain"] + path
 
     def __enter__(self) -> Servers:
         return self

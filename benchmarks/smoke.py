@@ -15,6 +15,7 @@ import platform
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .measure import COSTS, Bench, Failed, cost, perf_command, slope
 from .servers import Servers
 
 BASELINE = Path(__file__).with_name("baseline.json")
-CORE = ("json-sync", "json-asyncio-50", "json-uvloop-50")
+CORE = ("json-sync", "json-asyncio-50", "json-uvloop-50", "http2-json-asyncio-50")
 LENGTHS = {"perf": (2000, 10_000), "callgrind": (500, 2500)}
 GROWTH = 1.10  # that is still accepted
 
@@ -60,16 +61,21 @@ def compare(name: str, now: dict[str, float], committed: dict[str, float]) -> tu
 
 
 def measure(counter: str) -> Figures:
-    """Take the figures of all core cases, with this interpreter and our own server."""
-    with Servers(sys.executable, variables(), own=True) as servers:
+    """Take the figures of all core cases, with this interpreter and our own server; HTTP/2's with nginx, if it is here."""
+    with Servers(sys.executable, variables()) as servers:
         bench = Bench(servers, lambda library: sys.executable, counter)
-        names = [name for name in CORE if "uvloop" not in name or find_spec("uvloop")]
+        cases = {name: CASES[name] if CASES[name].http2 else replace(CASES[name], server="own") for name in CORE}
+        names = [
+            name
+            for name, case in cases.items()
+            if (case.runner != "uvloop" or find_spec("uvloop")) and (not case.http2 or servers.has_http2)
+        ]
         work = [(name, library) for name in names for library in ("floor", "hither")]
         for name, library in work[:2]:
-            bench.sample(CASES[name], library, 10, counted=False)  # compiles what was never imported before
+            bench.sample(cases[name], library, 10, counted=False)  # compiles what was never imported before
         # The user's instructions are the same however busy the machine is: two may run at once.
         with ThreadPoolExecutor(2 if counter == "callgrind" else 1) as threads:
-            counts = list(threads.map(lambda item: count(bench, CASES[item[0]], item[1]), work))
+            counts = list(threads.map(lambda item: count(bench, cases[item[0]], item[1]), work))
     found: Figures = {name: {} for name in names}
     for (name, library), instructions in zip(work, counts, strict=True):
         found[name][library] = instructions
@@ -95,7 +101,12 @@ def main() -> int:
         rounded = {name: {library: round(n) for library, n in row.items()} for name, row in now.items()}
         BASELINE.write_text(json.dumps({**baseline, key: rounded}, indent=2) + "\n")
     committed = baseline.get(key, now)
-    results = [compare(name, now[name], committed.get(name, now[name])) for name in now]
+    results = [
+        compare(name, now[name], committed[name])
+        if name in committed
+        else (True, f"{name}: skipped: no figure is committed for it; add it with --update")
+        for name in now
+    ]
     print(key, *(line for _, line in results), sep="\n")
     return 0 if update or all(passes for passes, _ in results) else 1
 

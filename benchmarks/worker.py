@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 
-NOT_OFFERED = "not offered"  # by the library: no such client, or no such method
+WARM = 2  # requests before all others
 
 
 class Wrong(Exception):
@@ -27,9 +27,11 @@ def run(work: dict[str, Any]) -> dict[str, Any]:
     """Do the work that `cases.Case.work` describes."""
     raise_file_limit()
     module = importlib.import_module(f"benchmarks.clients.{work['library']}")
+    if work["kind"] == "offers":
+        return offers(module)
     if work["kind"] == "client":
         return asyncio.run(_run_clients(module, work))
-    client_class = _client_class(module, work)
+    client_class = getattr(module, work["client"])
     if work["runner"] in ("sync", "threads"):
         return _run_sync(client_class, work)
     if work["runner"] == "uvloop":
@@ -37,6 +39,13 @@ def run(work: dict[str, Any]) -> dict[str, Any]:
 
         return uvloop.run(_run_async(client_class, work))
     return asyncio.run(_run_async(client_class, work))
+
+
+def offers(module: Any) -> dict[str, list[str]]:
+    """Tell which classes a library has here, and what each can do."""
+    classes = [name for name in ("Sync", "Async", "SyncHTTP2", "AsyncHTTP2") if hasattr(module, name)]
+    kinds = ("get", "download", "upload", "multipart")
+    return {name: [kind for kind in kinds if hasattr(getattr(module, name), kind)] for name in classes}
 
 
 def raise_file_limit() -> None:
@@ -100,6 +109,18 @@ def _check(work: dict[str, Any], answer: Any) -> None:
         raise Wrong(f"{bytes(answer)[:100]!r} has no {expected!r}")
 
 
+def _check_http2(work: dict[str, Any], first: Any, last: Any) -> None:
+    """See by the server's own words that all went over HTTP/2, and over one connection.
+
+    `first` is its answer to the first request, `last` to the very last one; it counts those of a connection.
+    """
+    if b'"HTTP/2' not in bytes(first):
+        raise Wrong(f"not over HTTP/2: {bytes(first)[:100]!r}")
+    made, counted = WARM + work["warm_up"] + work["short"] + work["count"] + 1, json.loads(bytes(last))["requests"]
+    if counted != made:
+        raise Wrong(f"one connection was used for {counted} of {made} requests")
+
+
 def _note(work: dict[str, Any], answer: Any) -> dict[str, bool]:
     if not work["url"].endswith("/closing"):
         return {}
@@ -128,15 +149,21 @@ def _run_sync(client_class: type, work: dict[str, Any]) -> dict[str, Any]:
             thread.join()
         return None
 
-    for _ in range(2):
-        client.get(work["warm_url"])
+    first, *_ = [client.get(work["warm_url"]) for _ in range(WARM)]
     if work["warm_up"]:
         go(work["warm_up"])
     meter = Meter()
+    short = None
+    if work["short"]:
+        meter.start()
+        go(work["short"])
+        short = meter.stop()
     meter.start()
     go(work["count"])
-    result = meter.stop()
+    result = {**meter.stop(), "short": short}
     _check(work, last[0])
+    if work["http2"]:
+        _check_http2(work, first, client.get(work["warm_url"]))
     client.close()
     return {**result, **_note(work, last[0])}
 
@@ -157,22 +184,28 @@ async def _run_async(client_class: type, work: dict[str, Any]) -> dict[str, Any]
         turns = iter(range(count))
         await asyncio.gather(*(loop(turns) for _ in range(work["concurrency"])))
 
-    for _ in range(2):
-        await client.get(work["warm_url"])
+    first, *_ = [await client.get(work["warm_url"]) for _ in range(WARM)]
     if work["warm_up"]:
         await go(work["warm_up"])
     meter = Meter()
+    short = None
+    if work["short"]:
+        meter.start()
+        await go(work["short"])
+        short = meter.stop()
     meter.start()
     await go(work["count"])
-    result = meter.stop()
+    result = {**meter.stop(), "short": short}
     _check(work, last[0])
+    if work["http2"]:
+        _check_http2(work, first, await client.get(work["warm_url"]))
     await client.close()
     return {**result, **_note(work, last[0])}
 
 
 async def _run_clients(module: Any, work: dict[str, Any]) -> dict[str, Any]:
     """Make and close clients; the first, which imports the rest of the library, is not counted."""
-    make = getattr(module, "make_client", None) or partial(_client_class(module, work), None, 100)
+    make = getattr(module, "make_client", None) or partial(getattr(module, work["client"]), None, 100)
 
     async def go(count: int) -> None:
         for _ in range(count):
@@ -185,13 +218,6 @@ async def _run_clients(module: Any, work: dict[str, Any]) -> dict[str, Any]:
     meter.start()
     await go(work["count"])
     return meter.stop()
-
-
-def _client_class(module: Any, work: dict[str, Any]) -> type:
-    found: type | None = getattr(module, "Sync" if work["runner"] in ("sync", "threads") else "Async", None)
-    if found is None or (work["kind"] != "client" and not hasattr(found, work["kind"])):
-        raise Wrong(NOT_OFFERED)
-    return found
 
 
 def main() -> None:

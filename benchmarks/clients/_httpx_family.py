@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 
-def classes(library: ModuleType) -> tuple[type, type]:
-    """Make `Sync` and `Async` for one of the two."""
+def classes(library: ModuleType) -> tuple[type, type, type, type]:
+    """Make the four classes for one of the two."""
 
     def options(authority: str | None, connections: int) -> dict[str, Any]:
         return {
@@ -21,8 +21,10 @@ def classes(library: ModuleType) -> tuple[type, type]:
         }
 
     class Sync:
+        http2 = False
+
         def __init__(self, authority: str | None, connections: int) -> None:
-            self._client = library.Client(**options(authority, connections))
+            self._client = library.Client(http2=self.http2, **options(authority, connections))
             self.close = self._client.close
 
         def get(self, url: str) -> bytes:
@@ -41,8 +43,10 @@ def classes(library: ModuleType) -> tuple[type, type]:
                 return self._client.post(url, files={"file": file}).content
 
     class Async:
+        http2 = False
+
         def __init__(self, authority: str | None, connections: int) -> None:
-            self._client = library.AsyncClient(**options(authority, connections))
+            self._client = library.AsyncClient(http2=self.http2, **options(authority, connections))
             self.close = self._client.aclose
 
         async def get(self, url: str) -> bytes:
@@ -63,7 +67,13 @@ def classes(library: ModuleType) -> tuple[type, type]:
             with Path(path).open("rb") as file:
                 return (await self._client.post(url, files={"file": file})).content
 
-    return Sync, Async
+    class SyncHTTP2(Sync):
+        http2 = True
+
+    class AsyncHTTP2(Async):
+        http2 = True
+
+    return Sync, Async, SyncHTTP2, AsyncHTTP2
 
 
 async def _pieces(path: str) -> AsyncIterator[bytes]:

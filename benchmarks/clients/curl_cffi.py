@@ -12,8 +12,10 @@ def _form(path: str) -> curl_cffi.CurlMime:
 
 
 class Sync:
+    version = None
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._session = curl_cffi.Session(verify=authority or True)
+        self._session = curl_cffi.Session(verify=authority or True, http_version=self.version)
         self.close = self._session.close
 
     def get(self, url: str) -> bytes:
@@ -33,8 +35,12 @@ class Sync:
 
 
 class Async:
+    version = None
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._session = curl_cffi.AsyncSession(verify=authority or True, max_clients=connections)
+        self._session = curl_cffi.AsyncSession(
+            verify=authority or True, http_version=self.version, max_clients=connections
+        )
         self.close = self._session.close
 
     async def get(self, url: str) -> bytes:
@@ -53,3 +59,11 @@ class Async:
         content = (await self._session.post(url, multipart=form)).content
         form.close()
         return content
+
+
+class SyncHTTP2(Sync):
+    version = "v2tls"
+
+
+class AsyncHTTP2(Async):
+    version = "v2tls"

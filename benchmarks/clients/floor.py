@@ -13,6 +13,10 @@ import zlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from ._floor_http2 import AsyncHTTP2, SyncHTTP2
+
+__all__ = ["Async", "AsyncHTTP2", "Sync", "SyncHTTP2", "make_client"]
+
 BUFFER = memoryview(bytearray(256 * 1024))  # all connections of a loop receive here, one after another
 PIECE = 64 * 1024  # bytes read from a file at once
 END = b"\r\n\r\n"

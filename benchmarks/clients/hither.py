@@ -16,8 +16,10 @@ def _options(authority: str | None, connections: int) -> dict[str, Any]:
 
 
 class Sync:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = hither.Client(**_options(authority, connections))
+        self._client = hither.Client(http2=self.http2, **_options(authority, connections))
         self.close = self._client.close
 
     def get(self, url: str) -> bytes:
@@ -37,8 +39,10 @@ class Sync:
 
 
 class Async:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = hither.AsyncClient(**_options(authority, connections))
+        self._client = hither.AsyncClient(http2=self.http2, **_options(authority, connections))
         self.close = self._client.aclose
 
     async def get(self, url: str) -> bytes:
@@ -58,3 +62,11 @@ class Async:
     async def multipart(self, url: str, path: str) -> bytes:
         with Path(path).open("rb") as file:
             return (await self._client.post(url, files={"file": file})).content
+
+
+class SyncHTTP2(Sync):
+    http2 = True
+
+
+class AsyncHTTP2(Async):
+    http2 = True

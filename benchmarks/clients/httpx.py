@@ -4,4 +4,4 @@ import httpx
 
 from ._httpx_family import classes
 
-Sync, Async = classes(httpx)
+Sync, Async, SyncHTTP2, AsyncHTTP2 = classes(httpx)

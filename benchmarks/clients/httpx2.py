@@ -4,4 +4,4 @@ import httpx2
 
 from ._httpx_family import classes
 
-Sync, Async = classes(httpx2)
+Sync, Async, SyncHTTP2, AsyncHTTP2 = classes(httpx2)

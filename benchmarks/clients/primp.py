@@ -6,8 +6,10 @@ import primp
 
 
 class Sync:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = primp.Client(ca_cert_file=authority)
+        self._client = primp.Client(ca_cert_file=authority, http2_only=self.http2)
 
     def close(self) -> None:
         pass
@@ -24,8 +26,10 @@ class Sync:
 
 
 class Async:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = primp.AsyncClient(ca_cert_file=authority)
+        self._client = primp.AsyncClient(ca_cert_file=authority, http2_only=self.http2)
 
     async def close(self) -> None:
         pass
@@ -42,3 +46,11 @@ class Async:
 
     async def multipart(self, url: str, path: str) -> bytes:
         return (await self._client.post(url, files={"file": path})).content
+
+
+class SyncHTTP2(Sync):
+    http2 = True
+
+
+class AsyncHTTP2(Async):
+    http2 = True

@@ -23,8 +23,10 @@ def _form(path: str) -> wreq.Multipart:
 
 
 class Sync:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = wreq.blocking.Client(**_options(authority, connections))
+        self._client = wreq.blocking.Client(http2_only=self.http2, **_options(authority, connections))
         self.close = self._client.close
 
     def get(self, url: str) -> bytes:
@@ -42,8 +44,10 @@ class Sync:
 
 
 class Async:
+    http2 = False
+
     def __init__(self, authority: str | None, connections: int) -> None:
-        self._client = wreq.Client(**_options(authority, connections))
+        self._client = wreq.Client(http2_only=self.http2, **_options(authority, connections))
 
     async def close(self) -> None:
         self._client.close()
@@ -63,6 +67,14 @@ class Async:
 
     async def multipart(self, url: str, path: str) -> bytes:
         return bytes(await (await self._client.post(url, multipart=_form(path))).bytes())
+
+
+class SyncHTTP2(Sync):
+    http2 = True
+
+
+class AsyncHTTP2(Async):
+    http2 = True
 
 
 def _pieces(path: str) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +23,8 @@ def load(name: str) -> ModuleType:
         sys.path.remove(str(ROOT))
 
 
-measure, cases, report, environment, smoke, servers = map(
-    load, ["measure", "cases", "report", "environment", "smoke", "servers"]
+measure, cases, report, environment, smoke, servers, worker = map(
+    load, ["measure", "cases", "report", "environment", "smoke", "servers", "worker"]
 )
 
 
@@ -98,6 +99,118 @@ def test_cases_are_chosen_by_name_or_beginning() -> None:
     assert 0 < len(cases.choose([], quick=True)) < 8
     with pytest.raises(ValueError, match="no case named nonsense"):
         cases.choose(["json-sync", "nonsense"], quick=False)
+
+
+def test_a_case_is_left_out_where_the_library_has_no_such_class_or_method() -> None:
+    methods = {"Sync": ["get"], "AsyncHTTP2": ["get", "download"]}
+    offered = {name for name, case in cases.CASES.items() if case.is_offered(methods)}
+    assert {"json-sync", "json-threads-8", "client-sync", "import", "http2-download-asyncio"} < offered
+    assert not {"download-sync", "json-asyncio-1", "client-async", "http2-json-sync"} & offered
+
+
+def test_http2_has_a_port_of_its_own() -> None:
+    addresses = {"plain": "http://a", "tls": "https://b", "http2": "https://c"}
+    found = object.__new__(servers.Servers)
+    found._addresses = {"site": addresses, "own": {"plain": "http://d"}}
+    found.authority, found.upload = "authority.pem", "file"
+    assert found.has_http2
+    work = cases.CASES["http2-json-asyncio-50"].work("hither", 100, found, short=20)
+    assert (work["client"], work["url"], work["warm_url"]) == ("AsyncHTTP2", "https://c/h2json", "https://c/h2json")
+    assert cases.CASES["json-tls-sync"].work("hither", 100, found)["url"] == "https://b/json"
+
+
+def test_http2_is_believed_to_the_server_only_and_over_one_connection() -> None:
+    work = {"warm_up": 60, "short": 20, "count": 100}
+    first = b'{"message": "hello", "protocol": "HTTP/2.0", "requests": 1}'
+    worker._check_http2(work, first, first.replace(b"1}", b"183}"))
+    with pytest.raises(worker.Wrong, match="one connection was used for 90 of 183 requests"):
+        worker._check_http2(work, first, first.replace(b"1}", b"90}"))
+    with pytest.raises(worker.Wrong, match="not over HTTP/2"):
+        worker._check_http2(work, first.replace(b"HTTP/2.0", b"HTTP/1.1"), first)
+
+
+def share_out(needs: list[float], total: float, takes: Any) -> list[float]:
+    """Play a run: `takes` tells how long each would need; gives what each got."""
+    budget, left, got = measure.Budget(total, sum(needs)), total, []
+    for least, wanted in zip(needs, takes, strict=True):
+        seconds, borrow = budget.take(least, left)
+        got.append(min(wanted, seconds + borrow))
+        left -= got[-1]
+    assert left > -1e-6
+    return got
+
+
+def test_the_time_is_divided_by_what_a_case_needs() -> None:
+    seconds = [measure.Budget(100, 10).take(least, 100)[0] for least in (1, 3)]
+    assert seconds == pytest.approx([8.5, 25.5])
+
+
+def test_the_slow_do_not_take_the_part_of_the_others() -> None:
+    got = share_out([1.0] * 20, 100, [1000.0] * 10 + [4.25] * 10)
+    assert got[0] == pytest.approx(4.25 + 15)  # all that is kept back
+    assert got[1:10] == pytest.approx([4.25] * 9)
+    assert got[10:] == pytest.approx([4.25] * 10)
+
+
+def test_what_the_quick_have_left_is_for_the_later() -> None:
+    budget = measure.Budget(100, 20)
+    budget.take(10, 100)
+    seconds, borrow = budget.take(1, 99)  # the first ten took a second in all
+    assert seconds == pytest.approx(4.25 + 41.5 / 10)
+    assert borrow == pytest.approx(56.5 - 41.5 / 10)
+
+
+class OneCase:
+    """Stands for the servers: their addresses are not asked for."""
+
+    def url(self, *where: object, **more: object) -> str:
+        return ""
+
+    authority = upload = ""
+
+
+def bench_of(tmp_path: Path, program: str) -> Any:
+    """A bench whose every library is this program."""
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{program}\n")
+    python.chmod(0o755)
+    return measure.Bench(OneCase(), lambda library: str(python), "cpu")
+
+
+def test_a_library_that_hangs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    bench = bench_of(
+        tmp_path,
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(pid)!r}, 'w').write(str(child.pid))\n"
+        "child.wait()",
+    )
+    with pytest.raises(measure.Failed, match=r"no round was done in [2-7]\."):
+        bench.pair(cases.CASES["json-sync"], "hither", 2.0, 2, borrow=0.0)
+    state = Path(f"/proc/{pid.read_text()}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_library_that_fails_is_told_at_once(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, """print('{"error": "ConnectError: no"}')""")
+    with pytest.raises(measure.Failed, match="ConnectError: no"):
+        bench.pair(cases.CASES["json-sync"], "hither", 60.0, 2)
+
+
+def test_both_runs_are_made_by_one_process_and_give_a_slope(tmp_path: Path) -> None:
+    bench = bench_of(
+        tmp_path,
+        """
+import json, sys
+work = json.loads(sys.argv[3])
+def took(count): return {"seconds": count * 1e-3, "user_seconds": 0.5 + count * 2e-4, "kernel_seconds": 0.0}
+print(json.dumps({**took(work["count"]), "peak": 1, "over_idle": 0, "short": work["short"] and took(work["short"])}))
+""",
+    )
+    own, floor = bench.pair(cases.CASES["json-sync"], "hither", 60.0, 2)
+    assert [values["user_seconds"] for values in own + floor] == pytest.approx([2e-4] * 4)
+    assert own[0]["per_second"] == pytest.approx(1000)
 
 
 def test_peers_are_pinned() -> None:
@@ -177,6 +290,34 @@ def test_a_million_pages_are_told_from_the_slow_server() -> None:
     assert "| hither, asyncio | 1,000 | 1.23 h (1.11–1.39) | 41.7 min (33.3–50.0) |" in text
 
 
+def test_a_million_pages_a_day_are_told_from_the_case_with_few_in_flight() -> None:
+    found = rows("latency-asyncio-1000") + rows("latency-asyncio-100")
+    text = report.markdown(make_report(found)).partition("### A million pages a day")[2]
+    # 100 in flight at 225 a second: 0.44 s a page; 2.5 ms of CPU time a page, 11.57 times a second.
+    assert "| hither, asyncio | 6 | 2.89 % (2.31–3.47) | 30 MB |" in text
+    assert text.count("| hither, asyncio |") == 1
+    assert "a day" not in report.markdown(make_report(rows("latency-asyncio-10000")))
+
+
+def test_the_comparison_of_the_two_has_ours_beside_them() -> None:
+    case = cases.CASES["json-asyncio-100"]
+    floor = [figures(0.001, 500), figures(0.001, 1000)]
+    found = [
+        measure.row(case, name, [figures(0.002, pace), figures(0.002, 2 * pace)], floor, "cpu")
+        for name, pace in (("hither", 400), ("aiohttp", 100))
+    ]
+    text = report.markdown(make_report(found)).partition("### HTTPX and AIOHTTP")[2]
+    assert "| 100 | – | 150/s (100–200) | 600/s (400–800) | – | 4.00× |" in text
+    assert "### HTTPX and AIOHTTP" not in report.markdown(make_report(found[1:]))
+    assert "### HTTPX and AIOHTTP" not in report.markdown(make_report(rows("json-sync")))
+
+
+def test_memory_in_flight_is_told_in_all_and_of_each() -> None:
+    values = {**figures(0.002, 900), "over_idle": 1000 * 20 * 1024}
+    row = measure.row(cases.CASES["latency-asyncio-1000"], "hither", [values], [figures(0.001, 900)], "cpu")
+    assert "19.5 MB (20.0 kB each)" in report.markdown(make_report([row]))
+
+
 def test_publishing_replaces_what_is_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- tables -->\nold\n<!-- /tables -->\nafter\n")
@@ -199,6 +340,38 @@ def test_the_smoke_scales_the_committed_figure_by_the_floor_and_fails_above_ten_
     assert smoke.compare("x", {"hither": 78_000, "floor": 15_000}, committed)[0]
     passes, line = smoke.compare("x", {"hither": 78_000, "floor": 14_000}, committed)
     assert "expected 70.0 (+11.4%)" in line
+
+
+@pytest.mark.parametrize(("now", "code"), [(54_000, 0), (56_000, 1)])
+def test_the_smoke_fails_as_a_program(
+    now: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committed = tmp_path / "baseline.json"
+    figures = {"json-sync": {"hither": 50_000, "floor": 10_000}}
+    committed.write_text(json.dumps({smoke.machine("callgrind"): figures}))
+    monkeypatch.setattr(smoke, "BASELINE", committed)
+    monkeypatch.setattr(smoke, "perf_command", lambda: None)
+    monkeypatch.setattr(smoke.shutil, "which", lambda name: name)
+    counted = {"json-sync": {"hither": now, "floor": 10_000}, "new": {"hither": 1, "floor": 1}}
+    monkeypatch.setattr(smoke, "measure", lambda counter: counted)
+    monkeypatch.setattr(sys, "argv", ["smoke"])
+    assert smoke.main() == code
+    said = capsys.readouterr().out
+    assert ("more than 10%" in said) == bool(code)
+    assert "new: skipped: no figure" in said
+
+
+def test_the_smoke_is_skipped_where_nothing_is_committed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committed = tmp_path / "baseline.json"
+    committed.write_text("{}")
+    monkeypatch.setattr(smoke, "BASELINE", committed)
+    monkeypatch.setattr(smoke, "perf_command", lambda: None)
+    monkeypatch.setattr(smoke.shutil, "which", lambda name: name)
+    monkeypatch.setattr(sys, "argv", ["smoke"])
+    assert smoke.main() == 0
+    assert "skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
