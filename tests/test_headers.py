@@ -49,6 +49,15 @@ def test_from_raw_neither_copies_nor_looks():
     assert headers.raw is not raw
 
 
+def test_each_value_with_and_without_an_index():
+    fields = [("Set-Cookie", "a=1"), ("X", "\u00fc"), ("set-cookie", b"b=\xff"), ("X-Long-" + "n" * 80, "1")]
+    for name, values in (("SET-Cookie", ["a=1", "b=\u00ff"]), ("x", ["\u00fc"]), ("no", []), ("\u00fc", [])):
+        headers = Headers(fields)
+        assert headers.get_list(name) == values
+        assert ("x" in headers, "x-long-" + "N" * 80 in headers) == (True, True)
+        assert headers.get_list(name) == values
+
+
 def test_look_up_ignores_case_and_joins():
     headers = Headers([("Vary", "a"), ("X", "1"), ("vary", "b")])
     assert headers["VARY"] == headers.get("vary") == "a, b"

@@ -32,6 +32,14 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")  # RFC 9110 §5.5: fields were ISO-8859-1 once
 
 
+def _key(name: bytes) -> str:
+    return _text(name).lower()
+
+
+_MAX_KNOWN_NAME = 64  # bytes; no registered name is longer
+_known_key = lru_cache(maxsize=1024)(_key)  # as `_line_start`
+
+
 def _name_bytes(name: object) -> bytes:
     if isinstance(name, str):
         return name.encode()
@@ -121,11 +129,12 @@ class Headers(MutableMapping[str, str]):
         if index is None:
             index = self._index = {}
             for name, value in self._raw:
-                key = _text(name).lower()
-                if key in index:
-                    index[key].append(value)
-                else:
+                key = _known_key(name) if len(name) <= _MAX_KNOWN_NAME else _key(name)
+                values = index.get(key)
+                if values is None:
                     index[key] = [value]
+                else:
+                    values.append(value)
         return index
 
     def __getitem__(self, key: str) -> str:
@@ -158,7 +167,12 @@ class Headers(MutableMapping[str, str]):
         >>> Headers({"Vary": "accept, cookie"}).get_list("vary", split_commas=True)
         ['accept', 'cookie']
         """
-        values = [_text(value) for value in self._lookup().get(key.lower(), ())]
+        if self._index is None and key.isascii():  # to look once is cheaper than an index
+            sought = key.lower().encode("ascii")
+            size = len(sought)
+            values = [_text(value) for name, value in self._raw if len(name) == size and name.lower() == sought]
+        else:
+            values = [_text(value) for value in self._lookup().get(key.lower(), ())]
         if not split_commas:
             return values
         return [member for value in values for member in _split_list(value)]

@@ -10,13 +10,17 @@ import pickle
 import stat
 import sys
 import time
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hither._errors import HTTPError, LocalProtocolError
+from hither._request import Request
 from hither._url import URL
+from hither.policy import cookies as cookies_module
 from hither.policy import public_suffix
 from hither.policy._cookie_syntax import parse_cookie_date, parse_set_cookie
 from hither.policy.cookies import (
@@ -368,6 +372,12 @@ def test_plain_text_does_not_overwrite_secure_cookies(new, url, stored):
     assert (len(cookies) == 2) is stored
 
 
+def test_plain_text_does_not_overlay_the_secure_cookies_of_hosts_below():
+    cookies = jar("a=1; Secure", url="https://www.example.org/")
+    cookies.store(URL("http://example.org/"), ["a=2; Domain=example.org", "b=2; Domain=example.org"])
+    assert header(cookies, "https://www.example.org/") == "a=1; b=2"
+
+
 @pytest.mark.parametrize(
     ("field", "url", "stored"),
     [
@@ -506,6 +516,13 @@ def test_nothing_can_be_injected(name, value):
         Cookies().set(name, value)
 
 
+def test_a_cookie_that_was_changed_by_hand_cannot_inject():
+    cookies = jar("a=1")
+    cookies.records()[0].value = "1\r\nEvil: 1"
+    with pytest.raises(LocalProtocolError, match="CR"):
+        Request("GET", HOME).add_cookies(header(Cookies(cookies)))
+
+
 def test_setting_with_a_domain():
     cookies = Cookies()
     cookies.set("a", "1", domain=".Example.org", path="/x")
@@ -600,6 +617,210 @@ def test_iteration_survives_changes():
     for name in cookies:
         del cookies[name]
     assert not cookies
+
+
+# What a jar remembers of its last answers
+
+
+class Forgetful(Cookies):
+    """A jar that works everything out anew, and puts a cookie that is set again in the place of the old one."""
+
+    __slots__ = ()
+
+    def header_for(self, url, extra=None):
+        self._forget()
+        return super().header_for(url, extra)
+
+    def store(self, url, set_cookie_values, now=None):
+        self._forget()
+        super().store(url, set_cookie_values, now)
+
+    def _goes_everywhere(self, name):
+        return True
+
+
+PLACES = [
+    URL(f"{scheme}://{host}{path}")
+    for scheme in ("http", "https")
+    for host in ("example.org", "a.example.org")
+    for path in ("/", "/d/e?q", "/d/f")
+]
+ENDS = ["", "; Max-Age=30", "; Max-Age=90", "; Max-Age=0", "; Expires=Thu, 01 Jan 1970 00:17:40 GMT"]
+SET_COOKIE = st.builds(
+    "{}={}{}{}{}{}".format,
+    st.sampled_from(["a", "b", "__Host-c"]),
+    st.sampled_from(["1", "2"]),
+    st.sampled_from(["", "; Path=/", "; Path=/d", "; Path=/d/f"]),
+    st.sampled_from(ENDS),
+    st.sampled_from(["", "", "; Secure"]),
+    st.sampled_from(["", "", "; Domain=example.org", "; HttpOnly"]),
+)
+RESPONSES = st.lists(SET_COOKIE, min_size=1, max_size=3)
+STEPS = st.one_of(
+    st.tuples(st.just("again"), st.sampled_from(PLACES), st.integers(0, 2)),
+    st.tuples(st.just("again"), st.sampled_from(PLACES), st.integers(0, 2)),
+    st.tuples(st.just("store"), st.sampled_from(PLACES), RESPONSES),
+    st.tuples(st.just("set"), st.sampled_from(["a", "b"]), st.sampled_from(["", "example.org"])),
+    st.tuples(st.just("delete"), st.sampled_from(["a", "b"])),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("wait"), st.sampled_from([1, 29, 31, 60, -31])),
+)
+
+
+@given(st.lists(RESPONSES, min_size=3, max_size=3), st.lists(STEPS, max_size=40))
+def test_a_jar_that_remembers_answers_as_one_that_does_not(responses, steps):
+    clock = [1000.0]
+    jars = Cookies(), Forgetful()
+    with mock.patch.object(cookies_module, "time", SimpleNamespace(time=lambda: clock[0])):
+        for action, *values in steps:
+            for cookies in jars:
+                if action == "again":
+                    cookies.store(values[0], responses[values[1]])
+                elif action == "store":
+                    cookies.store(*values)
+                elif action == "set":
+                    cookies.set(values[0], "user", values[1])
+                elif action == "delete":
+                    cookies.delete(values[0])
+                elif action == "clear":
+                    cookies.clear()
+            if action == "wait":
+                clock[0] += values[0]
+            assert jars[0] == jars[1]
+            for place in PLACES:
+                assert jars[0].header_for(place) == jars[1].header_for(place)
+        assert [record.name for record in jars[0].records()] == [record.name for record in jars[1].records()]
+
+
+def test_a_response_that_comes_again_is_not_parsed_again(monkeypatch):
+    cookies = Cookies()
+    response = ["session=1; Path=/; HttpOnly", "theme=dark; Max-Age=60"]
+    for _ in range(2):
+        cookies.store(URL(HOME), response, time.time())
+    monkeypatch.setattr(cookies_module, "parse_set_cookie", None)
+    before = cookies.records()[1].expires
+    cookies.store(URL(HOME + "other?page"), response)
+    assert header(cookies) == "session=1; theme=dark"
+    assert cookies.records()[1].expires >= before
+    with pytest.raises(TypeError):
+        cookies.store(URL(HOME + "other/directory"), response)
+
+
+def test_a_cookie_header_is_made_once_for_a_host(monkeypatch):
+    cookies = jar("a=1", "b=2; Domain=example.org")
+    assert header(cookies, HOME + "x") == "a=1; b=2"
+    monkeypatch.setattr(Cookies, "_buckets_of", None)
+    assert header(cookies, HOME + "y?z") == "a=1; b=2"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(cookies_module, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+def test_a_remembered_header_ends_with_its_first_cookie(clock):
+    cookies = jar("a=1; Max-Age=60", "b=2")
+    assert header(cookies) == header(cookies) == "a=1; b=2"
+    clock.now = 1059.0
+    assert header(cookies) == "a=1; b=2"
+    clock.now = 1060.0
+    assert header(cookies) == "b=2"
+    clock.now = 1059.0
+    assert header(cookies) == "a=1; b=2", "the clock was put right"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cookie_that_expired_and_comes_again_is_sent(clock, times):
+    cookies = Cookies()
+    for _ in range(times):
+        cookies.store(URL(HOME), ["a=1; Max-Age=60"])
+    clock.now = 1061.0
+    assert header(cookies) is None
+    cookies.store(URL(HOME), ["a=1; Max-Age=60"])
+    assert header(cookies) == "a=1"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cookie_that_ends_earlier_than_before_is_not_sent_later(clock, times):
+    cookies = Cookies()
+    for _ in range(times):
+        cookies.store(URL(HOME), ["a=1; Max-Age=60"])
+    assert header(cookies) == "a=1"
+    clock.now = 990.0
+    cookies.store(URL(HOME), ["a=1; Max-Age=60"])
+    clock.now = 1055.0
+    assert header(cookies) is None
+
+
+def test_a_response_deletes_or_sets_by_the_time_it_comes(clock):
+    response = ["a=1; Expires=Thu, 01 Jan 1970 00:17:40 GMT"]  # 1060
+    cookies = Cookies()
+    for now, sent in ((1000.0, "a=1"), (1000.0, "a=1"), (1061.0, None), (1061.0, None), (1000.0, "a=1")):
+        clock.now = now
+        cookies.store(URL(HOME), response)
+        assert header(cookies) == sent
+        assert ("a" in cookies) == (sent is not None)
+    cookies.store(URL(HOME), response)
+    clock.now = 1061.0
+    cookies.store(URL(HOME), response)
+    assert not cookies._domains["example.org"], "it is gone, and not just hidden"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_server_wins_over_the_user_by_repeating_itself(times):
+    cookies = Cookies()
+    for _ in range(times):
+        cookies.store(URL(HOME), ["a=server"])
+    cookies.set("a", "user")
+    assert header(cookies) == "a=user"
+    cookies.store(URL(HOME), ["a=server"])
+    assert header(cookies) == "a=server"
+
+
+def test_what_is_remembered_is_bounded():
+    cookies = jar("a=1; Domain=example.org")
+    for number in range(1000):
+        header(cookies, f"https://h{number}.example.org/")
+        for _ in range(2):
+            cookies.store(URL(f"https://h{number}.example.org/"), ["a=1; Domain=example.org"])
+    assert 0 < len(cookies._outgoing) <= 256
+    assert 0 < len(cookies._arrivals) <= 256
+    long = [f"{name * 3000}=1" for name in "xy"]
+    for _ in range(3):
+        cookies.store(URL(HOME), long)
+        assert len(header(cookies)) > 6000
+    assert not cookies._outgoing
+    assert not cookies._arrivals
+
+
+def test_eviction_knows_what_was_sent_from_memory():
+    cookies = jar("oldest=1", *(f"n{number}=1; Path=/other" for number in range(MAX_PER_DOMAIN - 1)))
+    header(cookies)
+    header(cookies)
+    cookies.store(URL(HOME), ["last=1"])
+    assert len(cookies) == KEEP_PER_DOMAIN
+    assert "oldest" in cookies
+
+
+def test_eviction_knows_what_was_renewed_from_memory():
+    cookies = jar(*(f"n{number}=1; Path=/other" for number in range(MAX_PER_DOMAIN - 1)))
+    for _ in range(2):
+        cookies.store(URL(HOME), ["kept=1; Path=/kept"])
+    header(cookies, HOME + "other")
+    cookies.store(URL(HOME), ["kept=1; Path=/kept"])
+    cookies.store(URL(HOME), ["last=1"])
+    assert "kept" in cookies
+
+
+def test_a_shallow_copy_is_a_jar_of_its_own():
+    cookies = jar("a=1")
+    other = copy.copy(cookies)
+    assert header(other) == "a=1"
+    cookies.set("a", "2", "example.org", host_only=True)
+    cookies.clear()
+    assert header(other) == "a=1"
 
 
 # Files

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hither import Client
 from hither._errors import RemoteProtocolError, StreamConsumed
 from hither._request import Request
 from hither._response import Response
@@ -209,6 +210,40 @@ def test_userinfo_in_the_location_belongs_to_that_url():
     assert "authorization" not in request.headers
     after = redirect_request(request, Response(302, headers={"Location": "https://third.example/"}))
     assert after.url.userinfo == b""
+
+
+@pytest.mark.parametrize("status", [301, 303, 307])
+@pytest.mark.parametrize("location", ["/x", "https://other.example/x"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("client_headers", [{}, CREDENTIALS, {"Expect": "100-continue", "X-Client": "1"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"content": b"abc"},
+        {"headers": {**CREDENTIALS, "X-Kept": "1", "Content-Language": "en"}},
+        {"headers": {"X-Client": "2"}, "content": b"abc"},
+    ],
+)
+def test_fields_travel_alike_whether_or_not_somebody_looked_at_them(status, location, method, client_headers, options):
+    def sent(*, looked_at: bool) -> list[bytes]:
+        with Client(headers=client_headers) as client:
+            request = client.build_request(method, "https://example.org/a", **options)
+        request.add_cookies("jar=1")
+        if looked_at:
+            assert request.headers
+        response = Response(status, headers={"Location": location}, request=request)
+        following = redirect_request(request, response)
+        assert b"jar=1" not in following.head()
+        return sorted(following.head().split(b"\r\n"))
+
+    assert sent(looked_at=False) == sent(looked_at=True)
+
+
+def test_resolving_again_gives_the_same():
+    for location in ("/x", "/x", "../y", "/" + "z" * 2000):
+        for url in ("https://example.org/a/b", "https://u:p@example.org/a/b"):
+            assert follow(location, url=url).url == URL(url).join(location)
 
 
 def test_extensions_stay():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .._patterns import pattern
 
 # RFC 6265bis §5.6: more octets than this in name and value together, and the cookie is ignored (RFC 6265
@@ -11,6 +13,9 @@ MAX_NAME_AND_VALUE = 4096
 MAX_ATTRIBUTE = 1024
 # RFC 6265bis §5.5: no cookie lives longer than 400 days, as in Chrome and curl.
 MAX_LIFETIME = 400 * 86400.0
+# Attributes read before: a site gives all its cookies the same few. Longer texts (characters) are rare.
+_MAX_KNOWN = 256
+_MAX_KNOWN_TEXT = 256
 
 # RFC 6265bis §5.6 step 1: every control character but the tab.
 CONTROL = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -25,32 +30,54 @@ _DAYS_TO_1970 = 719162  # from the first of January of the year 1
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+class Attributes:
+    """What stands behind a cookie's name and value. Shared by all cookies with the same, so it never changes.
+
+    `path` is `None` when the field names no usable one, and `domain` is `None` when the cookie is for the
+    sending host alone.
+    """
+
+    __slots__ = ("_date", "_max_age", "domain", "http_only", "path", "same_site", "secure")
+
+    def __init__(self, found: dict[str, str]) -> None:
+        self.domain = found.get("domain", "").removeprefix(".").lower() or None  # RFC 6265 §5.2.3
+        path = found.get("path", "")
+        self.path = path if path.startswith("/") else None  # RFC 6265 §5.2.4
+        self.secure = "secure" in found
+        self.http_only = "httponly" in found
+        self.same_site = found.get("samesite") or None
+        self._max_age = int(found["max-age"]) if "max-age" in found else None
+        self._date = parse_cookie_date(found["expires"]) if "expires" in found else None
+
+    def expiry(self, now: float) -> float | None:
+        """When a cookie that arrives at `now` expires, in Unix seconds; `None`: when its session ends."""
+        if self._max_age is not None:  # RFC 6265 §5.3 step 3: it wins over Expires, wherever they stand
+            # RFC 6265 §5.2.2: zero and less mean the earliest time there is.
+            return now + min(self._max_age, MAX_LIFETIME) if self._max_age > 0 else float("-inf")
+        return None if self._date is None else min(self._date, now + MAX_LIFETIME)
+
+
 class SetCookie:
     """What one Set-Cookie field value says, before it is known whether its sender may say so.
 
-    `expires` is in Unix seconds (`None`: until the session ends), `path` is `None` when the field names no
-    usable one, and `domain` is `None` when the cookie is for the sending host alone.
+    `expires` is in Unix seconds (`None`: until the session ends).
     """
 
-    __slots__ = ("domain", "expires", "http_only", "name", "path", "same_site", "secure", "value")
+    __slots__ = ("attributes", "expires", "name", "value")
 
-    def __init__(self, name: str, value: str) -> None:
+    def __init__(self, name: str, value: str, attributes: Attributes, expires: float | None) -> None:
         self.name = name
         self.value = value
-        self.expires: float | None = None
-        self.domain: str | None = None
-        self.path: str | None = None
-        self.secure = False
-        self.http_only = False
-        self.same_site: str | None = None
+        self.attributes = attributes
+        self.expires = expires
 
 
 def parse_set_cookie(field: str, now: float) -> SetCookie | None:
     """Read a Set-Cookie field value; `None` when RFC 6265bis §5.6 says to ignore it. Never raises.
 
     >>> cookie = parse_set_cookie("id=7; Path=/docs; Max-Age=60; Secure", now=1000.0)
-    >>> cookie.name, cookie.value, cookie.path, cookie.expires, cookie.secure
-    ('id', '7', '/docs', 1060.0, True)
+    >>> cookie.name, cookie.value, cookie.expires, cookie.attributes.path, cookie.attributes.secure
+    ('id', '7', 1060.0, '/docs', True)
     """
     if CONTROL.search(field):
         return None
@@ -61,15 +88,13 @@ def parse_set_cookie(field: str, now: float) -> SetCookie | None:
     name, value = name.strip(" \t"), value.strip(" \t")
     if not name and not value:
         return None
-    if octets(name) + octets(value) > MAX_NAME_AND_VALUE:
+    if octets(name + value) > MAX_NAME_AND_VALUE:
         return None
-    cookie = SetCookie(name, value)
-    if rest:
-        _read_attributes(cookie, rest, now)
-    return cookie
+    attributes = _known_attributes(rest) if len(rest) <= _MAX_KNOWN_TEXT else _read_attributes(rest)
+    return SetCookie(name, value, attributes, attributes.expiry(now))
 
 
-def _read_attributes(cookie: SetCookie, text: str, now: float) -> None:
+def _read_attributes(text: str) -> Attributes:
     found: dict[str, str] = {}
     for attribute in text.split(";"):
         name, _, value = attribute.partition("=")
@@ -78,28 +103,16 @@ def _read_attributes(cookie: SetCookie, text: str, now: float) -> None:
         # is one (§5.2.1, §5.2.2).
         if octets(value) <= MAX_ATTRIBUTE and _counts(name, value):
             found[name] = value
-    cookie.domain = found.get("domain", "").removeprefix(".").lower() or None  # RFC 6265 §5.2.3
-    path = found.get("path", "")
-    cookie.path = path if path.startswith("/") else None  # RFC 6265 §5.2.4
-    cookie.secure = "secure" in found
-    cookie.http_only = "httponly" in found
-    cookie.same_site = found.get("samesite") or None
-    cookie.expires = _expiry(found, now)
+    return Attributes(found)
+
+
+_known_attributes = lru_cache(_MAX_KNOWN)(_read_attributes)
 
 
 def _counts(name: str, value: str) -> bool:
     if name == "max-age":
         return _MAX_AGE.fullmatch(value) is not None
     return name != "expires" or parse_cookie_date(value) is not None
-
-
-def _expiry(attributes: dict[str, str], now: float) -> float | None:
-    if "max-age" in attributes:  # RFC 6265 §5.3 step 3: it wins over Expires, wherever they stand
-        seconds = int(attributes["max-age"])
-        # RFC 6265 §5.2.2: zero and less mean the earliest time there is.
-        return now + min(seconds, MAX_LIFETIME) if seconds > 0 else float("-inf")
-    when = parse_cookie_date(attributes.get("expires", ""))
-    return None if when is None else min(when, now + MAX_LIFETIME)
 
 
 def parse_cookie_date(text: str) -> float | None:

@@ -26,15 +26,23 @@ if TYPE_CHECKING:
     from hither._types import CookieTypes
     from hither._url import URL
 
+    from ._cookie_syntax import Attributes
+
 # Chrome's CookieMonster: over 180 cookies of one domain it keeps 150, over 3300 in all it keeps 3000 (RFC
 # 6265 §6.1 asks for room for 50 and 3000). Making room for many at once keeps the search for the oldest rare.
 MAX_PER_DOMAIN, KEEP_PER_DOMAIN = 180, 150
 MAX_COOKIES, KEEP_COOKIES = 3300, 3000
 
+# What a jar remembers until it changes: as many Cookie fields, and as many responses that changed nothing. Those
+# of more characters are rare: two ordinary cookies make a hundred.
+_MAX_REMEMBERED = 256
+_MAX_REMEMBERED_TEXT = 4096
+
 # RFC 1035 §2.3.4: a name of more octets is none that DNS could answer for.
 _MAX_HOST = 253
 
 _EVERY_HOST = ""
+_NEVER = float("inf")
 _SECURE_SCHEMES = frozenset(("https", "wss"))
 
 
@@ -43,7 +51,7 @@ class CookieConflict(HTTPError):  # HTTPX's name
 
 
 class Cookie:
-    """One cookie of a jar. To change it, set it again.
+    """One cookie of a jar. To change it, set it again; when its server does, and only `expires` is later, that is set.
 
     `domain` is empty for a cookie that goes to every host; otherwise `host_only` tells whether hosts below
     the domain get it too. `expires` is in Unix seconds, `None` for a cookie that lasts as long as its
@@ -88,12 +96,49 @@ class Cookie:
         """Whether its time is over at `now` (Unix seconds, default: this moment)."""
         return self.expires is not None and self.expires <= (time.time() if now is None else now)
 
+    def _renews(self, old: Cookie) -> bool:
+        """Whether all that changes with this one in the old one's place is that it lives as long or longer."""
+        if self.expires is None or old.expires is None:
+            lives_on = self.expires is old.expires
+        else:
+            lives_on = self.expires >= old.expires
+        return (
+            lives_on
+            and self.value == old.value
+            and self.secure == old.secure
+            and self.http_only == old.http_only
+            and self.same_site == old.same_site
+        )
+
     def __repr__(self) -> str:
         return f"<Cookie {self.name} for {self.domain or 'every host'}{self.path}>"
 
 
 _Bucket = dict[tuple[str, str, bool], Cookie]  # the cookies of one domain, by path, name and host-only flag
 _FIELDS = ("name", "value", "domain", "path", "expires", "secure", "http_only", "host_only", "same_site")
+
+
+class _Outgoing:
+    """The Cookie field of requests to one place: right at `since` and until `until`, if the jar does not change."""
+
+    __slots__ = ("cookies", "since", "until", "value")
+
+    def __init__(self, cookies: list[Cookie], since: float, until: float) -> None:
+        self.cookies = cookies
+        self.since = since
+        self.until = until
+        self.value = "; ".join([cookie._pair for cookie in cookies]) if cookies else None
+
+
+class _Arrival:
+    """A response whose cookies only renewed some of the jar's: it will do so again, if the jar does not change."""
+
+    __slots__ = ("cookies", "directory", "lasting")
+
+    def __init__(self, cookies: list[tuple[Cookie, Attributes]], directory: str | None) -> None:
+        self.cookies = [cookie for cookie, _ in cookies]
+        self.lasting = [(cookie, attributes) for cookie, attributes in cookies if cookie.expires is not None]
+        self.directory = directory  # the default path, where it plays a part
 
 
 class Cookies(MutableMapping[str, str]):
@@ -108,10 +153,14 @@ class Cookies(MutableMapping[str, str]):
     ('1f', 2)
     """
 
-    __slots__ = ("_domains", "_events", "_size")
+    __slots__ = ("_arrivals", "_domains", "_events", "_outgoing", "_size")
 
     def __init__(self, cookies: CookieTypes | None = None) -> None:
         self._domains: dict[str, _Bucket] = {}
+        # Who changes the jar puts new dicts in the place of these two (`_forget`), so that what another thread has
+        # just made of the jar as it was goes nowhere.
+        self._outgoing: dict[object, _Outgoing] = {}
+        self._arrivals: dict[object, _Arrival] = {}
         self._events = 0
         self._size = 0  # never less than the number of cookies but for a lost race; `_trim` counts anew
         if cookies is not None:
@@ -130,17 +179,18 @@ class Cookies(MutableMapping[str, str]):
         >>> cookies.header_for(URL("https://example.org/a/"))
         'y=2; x=1'
         """
-        found = self._matching(url) if self._domains else []
+        outgoing = self._outgoing.get(url.key)
+        if outgoing is None or not outgoing.since <= time.time() < outgoing.until:
+            outgoing = self._outgoing_to(url)
         if extra is not None and extra._domains:
-            also = extra._matching(url)
+            also = extra._outgoing_to(url).cookies
             names = {cookie.name for cookie in also}
-            found = [cookie for cookie in found if cookie.name not in names] + also
-        if not found:
-            return None
-        self._events = event = self._events + 1
-        for cookie in found:
-            cookie._used = event
-        return "; ".join([cookie._pair for cookie in found])
+            outgoing = _Outgoing([cookie for cookie in outgoing.cookies if cookie.name not in names] + also, 0, 0)
+        if outgoing.cookies:
+            self._events = event = self._events + 1
+            for cookie in outgoing.cookies:
+                cookie._used = event
+        return outgoing.value
 
     def store(self, url: URL, set_cookie_values: Iterable[str], now: float | None = None) -> None:
         """Take the Set-Cookie fields of a response from `url`; what RFC 6265 §5.3 forbids is ignored.
@@ -149,28 +199,59 @@ class Cookies(MutableMapping[str, str]):
         """
         if now is None:
             now = time.time()
-        for value in set_cookie_values:
-            parsed = parse_set_cookie(value, now)
+        lines = tuple(set_cookie_values)
+        arrivals = self._arrivals
+        arrival = arrivals.get((url.key, lines))
+        if arrival is not None and self._arrives_again(arrival, url, now):
+            return
+        kept: list[tuple[Cookie, Attributes]] = []
+        directory = None
+        deletes = False
+        for line in lines:
+            parsed = parse_set_cookie(line, now)
             if parsed is None:
                 continue
-            cookie = self._admit(url, parsed)
+            if parsed.attributes.path is None:
+                directory = default_path(_path_of(url))
+            cookie = self._admit(url, parsed, directory)
             if cookie is None:
                 continue
             if cookie.is_expired(now):  # RFC 6265 §5.3: this is how a server deletes a cookie
                 self._discard(cookie)
+                deletes = True
             else:
-                self._put(cookie)
+                kept.append((self._put(cookie), parsed.attributes))
                 self._trim(cookie.domain, now)
+        if not deletes and sum(map(len, lines)) <= _MAX_REMEMBERED_TEXT:
+            if len(arrivals) >= _MAX_REMEMBERED:
+                arrivals.clear()
+            arrivals[url.key, lines] = _Arrival(kept, directory)
 
-    def _admit(self, url: URL, parsed: SetCookie) -> Cookie | None:
+    def _arrives_again(self, arrival: _Arrival, url: URL, now: float) -> bool:
+        """Renew the cookies of a response that came before; False when it is more than that this time."""
+        if arrival.directory is not None and arrival.directory != default_path(_path_of(url)):
+            return False
+        for cookie, attributes in arrival.lasting:
+            expires = attributes.expiry(now)
+            if expires is None or cookie.expires is None or expires <= now or expires < cookie.expires:
+                return False
+            self._prolong(cookie, expires)
+        event = self._events
+        for cookie in arrival.cookies:
+            event += 1
+            cookie._written = cookie._used = event
+        self._events = event
+        return True
+
+    def _admit(self, url: URL, parsed: SetCookie, directory: str | None) -> Cookie | None:
         """The cookie to keep, or `None` when the host of `url` may not set it (RFC 6265bis §5.7)."""
-        host = url.key[1]
-        allowed = _allowed_domain(host, parsed.domain)
+        attributes = parsed.attributes
+        allowed = _allowed_domain(url.key[1], attributes.domain)
         if allowed is None:
             return None
         domain, host_only = allowed
         from_secure_origin = _is_trustworthy(url)
-        if parsed.secure and not from_secure_origin:  # RFC 6265bis §5.7 step 11
+        if attributes.secure and not from_secure_origin:  # RFC 6265bis §5.7 step 11
             return None
         if not _prefix_holds(parsed, host_only=host_only):
             return None
@@ -178,31 +259,51 @@ class Cookies(MutableMapping[str, str]):
             parsed.name,
             parsed.value,
             domain=domain,
-            path=parsed.path or default_path(_path_of(url)),
+            path=attributes.path or directory or "/",
             expires=parsed.expires,
-            secure=parsed.secure,
-            http_only=parsed.http_only,
+            secure=attributes.secure,
+            http_only=attributes.http_only,
             host_only=host_only,
-            same_site=parsed.same_site,
+            same_site=attributes.same_site,
         )
         if not from_secure_origin and self._shadows_secure(cookie):
             return None
         return cookie
 
-    def _matching(self, url: URL) -> list[Cookie]:
+    def _outgoing_to(self, url: URL) -> _Outgoing:
+        now = time.time()
+        path = _path_of(url)
+        remembered = self._outgoing
+        outgoing = remembered.get((url.key, path))
+        if outgoing is not None and outgoing.since <= now < outgoing.until:
+            return outgoing
         host = url.key[1]
+        key: object = url.key  # for every path, until a cookie is found that is for some alone
+        until = _NEVER
         found: list[Cookie] = []
         for domain, bucket in self._buckets_of(host):
             for cookie in list(bucket.values()):
                 if cookie.host_only and domain != host:
                     continue
-                if cookie.expires is not None and cookie.expires <= time.time():
-                    continue
-                if cookie.path != "/" and not path_matches(_path_of(url), cookie.path):
-                    continue
+                if cookie.expires is not None:
+                    if cookie.expires <= now:
+                        continue
+                    until = min(until, cookie.expires)
+                if cookie.path != "/":
+                    key = url.key, path
+                    if not path_matches(path, cookie.path):
+                        continue
                 if cookie.secure and not _is_trustworthy(url):
                     continue
                 found.append(cookie)
+        outgoing = _Outgoing(self._in_order(found), now, until)
+        if len(path) + len(outgoing.value or "") <= _MAX_REMEMBERED_TEXT:
+            if len(remembered) >= _MAX_REMEMBERED:
+                remembered.clear()
+            remembered[key] = outgoing
+        return outgoing
+
+    def _in_order(self, found: list[Cookie]) -> list[Cookie]:
         if len(found) > 1:
             if _EVERY_HOST in self._domains:
                 found = _newest_of_every_host(found)
@@ -224,31 +325,56 @@ class Cookies(MutableMapping[str, str]):
 
     def _shadows_secure(self, new: Cookie) -> bool:
         """Whether a Secure cookie stands where a plain-text origin would put this one (RFC 6265bis §5.7)."""
-        for domain, bucket in list(self._domains.items()):
-            if not domain or not (domain_matches(domain, new.domain) or domain_matches(new.domain, domain)):
-                continue
-            for old in list(bucket.values()):
-                if old.secure and old.name == new.name and path_matches(new.path, old.path):
-                    return True
-        return False
+        below = "." + new.domain
+        related = [bucket for domain, bucket in self._buckets_of(new.domain) if domain]
+        related += [bucket for domain, bucket in list(self._domains.items()) if domain.endswith(below)]
+        return any(
+            old.secure and old.name == new.name and path_matches(new.path, old.path)
+            for bucket in related
+            for old in list(bucket.values())
+        )
 
     # The store
 
-    def _put(self, cookie: Cookie) -> None:
+    def _put(self, cookie: Cookie) -> Cookie:
+        """Take a cookie; return the jar's, which is the old one in its place if that is only renewed."""
         bucket = self._domains.setdefault(cookie.domain, {})
         key = (cookie.path, cookie.name, cookie.host_only)
         self._events = cookie._order = cookie._written = cookie._used = self._events + 1
         old = bucket.get(key)
+        if old is not None and cookie._renews(old) and not self._goes_everywhere(cookie.name):
+            old._written = old._used = cookie._written
+            if cookie.expires is not None:
+                self._prolong(old, cookie.expires)
+            return old
         if old is None:
             self._size += 1
         elif cookie.domain:  # RFC 6265 §5.3 step 11.3: a cookie set again keeps its place
             cookie._order = old._order
         bucket[key] = cookie
+        self._forget()
+        return cookie
+
+    def _goes_everywhere(self, name: str) -> bool:
+        """Whether a cookie of that name is for every host: then the newest is sent, and renewing changes something."""
+        bucket = self._domains.get(_EVERY_HOST, {})
+        return any(cookie.name == name for cookie in list(bucket.values()))
+
+    def _prolong(self, cookie: Cookie, expires: float) -> None:
+        before, cookie.expires = cookie.expires, expires
+        if before is not None and before <= time.time():  # it was left out as expired, maybe
+            self._forget()
 
     def _discard(self, cookie: Cookie) -> None:
         bucket = self._domains.get(cookie.domain)
         if bucket is not None and bucket.pop((cookie.path, cookie.name, cookie.host_only), None) is not None:
             self._size -= 1
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remember nothing of the jar as it was, after every change."""
+        self._outgoing = {}
+        self._arrivals = {}
 
     def _trim(self, domain: str, now: float) -> None:
         """Keep what servers stored within the bounds: expired ones go first, then those long unused."""
@@ -357,6 +483,7 @@ class Cookies(MutableMapping[str, str]):
         if domain is None and path is None:
             self._domains.clear()
             self._size = 0
+            self._forget()
             return
         if domain is not None:
             domain = _user_domain(domain)
@@ -414,6 +541,13 @@ class Cookies(MutableMapping[str, str]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> Cookies:
+        return Cookies(self)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {"_domains": self._domains, "_events": self._events, "_size": self._size}
+        return None, {**state, "_outgoing": {}, "_arrivals": {}}
 
     def __repr__(self) -> str:
         return f"<Cookies {self.records()}>"  # the records show no values: those are credentials
@@ -480,11 +614,15 @@ def _allowed_domain(host: str, asked: str | None) -> tuple[str, bool] | None:
 def _prefix_holds(parsed: SetCookie, *, host_only: bool) -> bool:
     """Whether the cookie has the attributes that its name's prefix promises (RFC 6265bis §4.1.3 and §5.7)."""
     # A cookie without a name is sent as its value, so the prefix could stand there.
-    label = (parsed.name or parsed.value).lower()
+    label = parsed.name or parsed.value
+    if not label.startswith("__"):
+        return True
+    label = label.lower()
+    attributes = parsed.attributes
     if label.startswith("__secure-"):
-        return bool(parsed.name) and parsed.secure
+        return bool(parsed.name) and attributes.secure
     if label.startswith("__host-"):
-        return bool(parsed.name) and parsed.secure and host_only and parsed.path == "/"
+        return bool(parsed.name) and attributes.secure and host_only and attributes.path == "/"
     return True
 
 
