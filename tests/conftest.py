@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "time_limit(seconds): how long this test may take, when 20 s are too few")
     config.addinivalue_line("markers", "keeps_sockets(why): leaves a socket open and is right to")
     config.addinivalue_line("markers", "faces(*names): run over these faces only")
+    config.addinivalue_line("markers", "protocols(*names): run over these protocols, where a server asks which")
     for name in FROM_OUTSIDE:
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
@@ -43,12 +44,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "face" in metafunc.fixturenames:
-        from faces import FACES, NAMES
+    from faces import FACES, NAMES, PROTOCOLS
 
-        marker = metafunc.definition.get_closest_marker("faces")
-        names = marker.args if marker else NAMES
-        metafunc.parametrize("face", [pytest.param(FACES[name], id=name, marks=_runs(name)) for name in names])
+    faces = _asked(metafunc, "faces", NAMES)
+    protocols = _asked(metafunc, "protocols", ()) if "protocol" in metafunc.fixturenames else ()
+    if "face" in metafunc.fixturenames and protocols:
+        metafunc.parametrize(
+            ("face", "protocol"),
+            [
+                pytest.param(
+                    FACES[face].over(PROTOCOLS[protocol]),
+                    PROTOCOLS[protocol],
+                    id=f"{face}-{protocol}",
+                    marks=_runs(face),
+                )
+                for face in faces
+                for protocol in protocols
+            ],
+        )
+    elif "face" in metafunc.fixturenames:
+        metafunc.parametrize("face", [pytest.param(FACES[name], id=name, marks=_runs(name)) for name in faces])
+    elif protocols:
+        metafunc.parametrize("protocol", [pytest.param(PROTOCOLS[name], id=name) for name in protocols])
+
+
+def _asked(metafunc: pytest.Metafunc, marker: str, default: Sequence[str]) -> Sequence[str]:
+    found = metafunc.definition.get_closest_marker(marker)
+    return found.args if found else default
 
 
 def _runs(name: str) -> list[pytest.MarkDecorator]:
@@ -213,6 +235,23 @@ def server_tls(authority: Any, certificate: Any) -> ssl.SSLContext:
     return context
 
 
+@pytest.fixture(scope="session")
+def http2_tls(certificate: Any) -> ssl.SSLContext:
+    """The server's side of TLS that speaks HTTP/2 and nothing else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+@pytest.fixture
+def protocol() -> Any:
+    """What the servers `echo`, `nginx` and `httpbin` speak: HTTP/1.1 unless the test is marked with `protocols`."""
+    from faces import PROTOCOLS
+
+    return PROTOCOLS["http1"]
+
+
 @pytest.fixture
 def raw() -> Any:
     """`with raw(script, ...) as server`: see servers/raw.py."""
@@ -221,48 +260,50 @@ def raw() -> Any:
     return RawServer
 
 
-@pytest.fixture
-def echo() -> Iterator[Any]:
+def _echo_server(protocol: Any, **options: Any) -> Any:
     from servers.echo import EchoServer
 
-    with EchoServer() as server:
+    if protocol.name == "http1":
+        return EchoServer(**options)
+    from servers.http2 import HTTP2EchoServer
+
+    return HTTP2EchoServer(**options)
+
+
+@pytest.fixture
+def echo(protocol: Any) -> Iterator[Any]:
+    with _echo_server(protocol) as server:
         yield server
 
 
 @pytest.fixture
-def other_echo() -> Iterator[Any]:
+def other_echo(protocol: Any) -> Iterator[Any]:
     """A second origin."""
-    from servers.echo import EchoServer
-
-    with EchoServer() as server:
+    with _echo_server(protocol) as server:
         yield server
 
 
 @pytest.fixture
-def echo_tls(server_tls: ssl.SSLContext) -> Iterator[Any]:
-    from servers.echo import EchoServer
-
-    with EchoServer(tls=server_tls) as server:
+def echo_tls(protocol: Any, server_tls: ssl.SSLContext, http2_tls: ssl.SSLContext) -> Iterator[Any]:
+    with _echo_server(protocol, tls=server_tls if protocol.name == "http1" else http2_tls) as server:
         yield server
 
 
 @pytest.fixture
-def echo_uds(tmp_path: Path) -> Iterator[Any]:
+def echo_uds(tmp_path: Path, protocol: Any) -> Iterator[Any]:
     """An echo server on the Unix socket `server.path`."""
-    from servers.echo import EchoServer
-
     path = str(tmp_path / "socket")
     if len(path) > 100:  # sun_path has 108 bytes on Linux, 104 on macOS
         import tempfile
 
         path = tempfile.mktemp(dir="/tmp")
-    with EchoServer(uds=path) as server:
+    with _echo_server(protocol, uds=path) as server:
         server.path = path
         yield server
 
 
 @pytest.fixture(scope="session")
-def nginx(tmp_path_factory: pytest.TempPathFactory, certificate_file: str) -> Iterator[Any]:
+def _nginx(tmp_path_factory: pytest.TempPathFactory, certificate_file: str) -> Iterator[Any]:
     from servers.nginx import Nginx, find_nginx
 
     if find_nginx() is None:
@@ -272,8 +313,13 @@ def nginx(tmp_path_factory: pytest.TempPathFactory, certificate_file: str) -> It
     server.close()
 
 
+@pytest.fixture
+def nginx(_nginx: Any, protocol: Any) -> Any:
+    return _nginx.over(protocol.name)
+
+
 @pytest.fixture(scope="session")
-def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def _httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from servers.wsgi import Httpbin
 
     if sys.platform == "win32":
@@ -281,3 +327,18 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server = Httpbin(tmp_path_factory.mktemp("httpbin"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _hypercorn(tmp_path_factory: pytest.TempPathFactory, certificate_file: str) -> Iterator[Any]:
+    from servers.wsgi import Hypercorn
+
+    server = Hypercorn(tmp_path_factory.mktemp("hypercorn"), certificate_file)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def httpbin(request: pytest.FixtureRequest, protocol: Any) -> Any:
+    """httpbin: over HTTP/1.1 under gunicorn, over HTTP/2 under hypercorn."""
+    return request.getfixturevalue("_httpbin" if protocol.name == "http1" else "_hypercorn")

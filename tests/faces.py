@@ -1,5 +1,7 @@
 """The four ways to run one test body: the blocking client, and the async client under asyncio, uvloop and trio.
 
+Each also runs `over` a protocol: what its clients do not say themselves about `http1` and `http2` is then said so.
+
 A test is written once, `async def test_x(face, ...)`, against the names of `AsyncClient`. The sync face gives it
 `Client` behind the same awaitable names and drives the coroutine with one `send(None)`: whatever suspends fails.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -18,12 +21,34 @@ T = TypeVar("T")
 NAMES = ["sync", "asyncio", "uvloop", "trio"]
 
 
+class Protocol:
+    """A version of HTTP, and the client's options that leave no other choice."""
+
+    def __init__(self, name: str, version: str, **options: bool) -> None:
+        self.name = name
+        self.version = version
+        self.options = options
+
+
+PROTOCOLS = {
+    "http1": Protocol("http1", "HTTP/1.1"),
+    "http2": Protocol("http2", "HTTP/2", http1=False),  # over http:// too, by prior knowledge
+}
+
+
 class Face:
     """What a test body may ask of the world it runs in."""
 
     name: str
     is_async = True
     seconds = 15.0  # that one run may take; the sync face leaves it to the alarm clock in conftest.py
+    options: dict[str, bool] = {}  # of its clients, unless they have others
+
+    def over(self, protocol: Protocol) -> Face:
+        """The same face, whose clients speak one protocol only."""
+        face = copy.copy(self)
+        face.options = protocol.options
+        return face
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run the coroutine function to its end and give its result."""
@@ -31,7 +56,7 @@ class Face:
 
     def client(self, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
         """An open client of this face, with the method names of `AsyncClient`."""
-        return hither.AsyncClient(**options)
+        return hither.AsyncClient(**{**self.options, **options})
 
     async def gather(self, *coroutines: Coroutine[Any, Any, T], return_exceptions: bool = False) -> list[T]:
         """Run all at the same time; results in order. The first failure is raised after all have ended."""
@@ -148,7 +173,7 @@ class SyncFace(Face):
 
     @contextlib.asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[SyncClientAsAsync]:  # type: ignore[override]
-        with hither.Client(**options) as client:
+        with hither.Client(**{**self.options, **options}) as client:
             yield SyncClientAsAsync(client)
 
     async def gather(self, *coroutines: Coroutine[Any, Any, T], return_exceptions: bool = False) -> list[T]:
@@ -174,6 +199,15 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return stop.value
     coroutine.close()
     raise AssertionError(f"something suspended under the sync face: {suspended!r}")
+
+
+def connections(client: Any) -> tuple[int, int]:
+    """How many connections of a client are leased out, and how many are idle."""
+    networks = client._networks
+    several = getattr(networks, "_networks", None)  # one for each event loop
+    found = [networks._network] if several is None else [network for network, _ in several.values()]
+    leased, idle = zip((0, 0), *(network.pool.size for network in found), strict=True)
+    return sum(leased), sum(idle)
 
 
 class SyncClientAsAsync:

@@ -6,7 +6,7 @@ import pytest
 
 from hither import RemoteProtocolError
 from hither.protocol import http1
-from hither.protocol.events import End, ResponseHead
+from hither.protocol.events import END, End, ResponseHead
 from hither.protocol.http1 import ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -62,7 +62,8 @@ def receive(*pieces, method="GET", end=False, parser=None):
     events = []
     try:
         for piece in pieces:
-            new = parser.receive_data(piece)
+            whole = parser.receive_whole(piece)
+            new = parser.receive_data(piece) if whole is None else [*whole, END]
             assert b"" not in new
             events += new
         if end:

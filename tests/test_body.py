@@ -117,16 +117,16 @@ def test_a_reader_that_gives_str_is_refused_when_read():
 
 def test_a_file_is_sent_from_where_it_stands_in_bounded_pieces_and_again(tmp_path):
     path = tmp_path / "f"
-    path.write_bytes(b"skip" + bytes(200_000))
+    path.write_bytes(b"skip" + bytes(600_000))
     with path.open("rb") as file:
         file.seek(4)
         body, fields = encode_body(content=file)
-        assert fields == [length(200_000)]
+        assert fields == [length(600_000)]
         pieces = list(body)
         assert max(map(len, pieces)) <= PIECE
-        assert b"".join(pieces) == bytes(200_000)
+        assert b"".join(pieces) == bytes(600_000)
         body.rewind()
-        assert read(body) == bytes(200_000)
+        assert read(body) == bytes(600_000)
 
 
 def test_a_file_that_grows_is_sent_up_to_its_declared_length():

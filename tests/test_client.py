@@ -12,10 +12,12 @@ import pytest
 
 import hither
 
+pytestmark = pytest.mark.protocols("http1", "http2")
+
 # -- one request
 
 
-async def test_get(face, echo):
+async def test_get(face, echo, protocol):
     async with face.client() as client:
         answered = await client.get(echo.url("/json"), params={"q": 1})
     assert answered.status_code == answered.status == 200
@@ -24,7 +26,7 @@ async def test_get(face, echo):
     assert answered.is_success
     assert answered.json() == {"hello": "world", "numbers": [1, 2, 3]}
     assert answered.url == echo.url("/json?q=1")
-    assert answered.http_version == "HTTP/1.1"
+    assert answered.http_version == protocol.version
     assert answered.request.method == "GET"
     assert answered.is_closed
     assert answered.is_stream_consumed
@@ -81,7 +83,7 @@ async def test_what_the_user_wrote_is_sent_byte_for_byte(face, echo):
 # -- bodies
 
 
-async def test_bodies(face, echo):
+async def test_bodies(face, echo, protocol):
     blob = bytes(range(256)) * 1000
     bodies = {
         "bytes": (blob, True),
@@ -96,7 +98,8 @@ async def test_bodies(face, echo):
             assert seen["length"] == len(expected), kind
             assert seen["sha256"] == hashlib.sha256(expected).hexdigest(), kind
             names = {name.lower() for name, _ in seen["headers"]}
-            assert ("content-length" in names, "transfer-encoding" in names) == (known, not known), kind
+            assert ("content-length" in names) == known, kind
+            assert ("transfer-encoding" in names) == (not known and protocol.name == "http1"), kind
 
 
 async def test_form_and_json(face, echo):
@@ -423,10 +426,11 @@ async def test_ipv6(face):
     assert dict(seen["headers"])["Host"] == f"[::1]:{server.port}"
 
 
-async def test_verify(face, echo_tls, authority_file, authority):
+async def test_verify(face, echo_tls, authority_file, authority, protocol):
     import ssl
 
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2" if protocol.name == "http2" else "http/1.1"])
     authority.configure_trust(context)
     for verify in (authority_file, context, False):
         async with face.client(verify=verify) as client:
@@ -490,6 +494,7 @@ async def test_a_closed_client_refuses(face, echo):
             await client.get(echo.url("/json"))
 
 
+@pytest.mark.protocols("http1")  # what the default client takes for http://
 @pytest.mark.keeps_sockets("the default client is never closed")
 def test_top_level_functions(echo):
     assert hither.get(echo.url("/json")).json()["hello"] == "world"

@@ -409,3 +409,34 @@ def test_linger_is_not_touched():
     """A closed socket says goodbye in order (FIN)."""
     with SocketSettings().make(socket.AF_INET) as sock:
         assert struct.unpack("ii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8))[0] == 0
+
+
+def test_tls_sessions_are_bounded_and_kept_by_many_threads_at_once(monkeypatch):
+    from types import SimpleNamespace
+
+    from hither import _connect
+
+    monkeypatch.setattr(_connect, "_MAX_SESSIONS", 3)
+    connector: Any = _connect.Connector(BlockingRuntime(), *[None] * 5)  # type: ignore[arg-type]
+    failures: list[BaseException] = []
+    threads = 4
+
+    def remember(number: int) -> None:
+        try:
+            for turn in range(20_000):
+                connector.remember((number, turn), SimpleNamespace(session=object()))
+        except RuntimeError as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        started = [threading.Thread(target=remember, args=(number,)) for number in range(threads)]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures
+    assert 0 < len(connector._sessions) <= 3 + threads

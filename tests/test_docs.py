@@ -31,7 +31,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITH_EXAMPLES = [page for page in PAGES if "\n```python\n" in page.read_text("utf-8")]
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+TOML = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = TOML["project"]
 README = (ROOT / "README.md").read_text("utf-8")
 
 ITEMS = [{"id": 1, "name": "lamp"}, {"id": 2, "name": "chair"}]
@@ -206,6 +207,15 @@ def test_the_readme_has_its_two_commands(mark):
     command = README.partition(f"<!-- {mark} -->\n```\n")[2].partition(f"```\n<!-- /{mark} -->\n")[0]
     assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert command.count("\n") == 1
+
+
+def test_the_sdist_has_what_it_takes_to_work_on_the_project():
+    guide = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    linked = {target.partition("/")[0] for target in re.findall(r"\]\((?!https?:)([^)#]+)", README + guide)}
+    named = set(re.findall(r"^([.\w]+)/", guide, re.MULTILINE)) - {".venv"}
+    included = TOML["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert linked | named <= set(included)
+    assert all((ROOT / name).exists() for name in included)
 
 
 def test_the_changelog_tells_this_version():

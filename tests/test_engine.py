@@ -7,6 +7,9 @@ import pytest
 import hither
 
 
+pytestmark = pytest.mark.protocols("http1", "http2")
+
+
 class Broken(hither.Auth):
     """A flow that fails once it has seen a response."""
 
@@ -44,32 +47,53 @@ def test_the_known_options_are_the_typed_ones():
 
 async def test_a_second_connection_resumes_the_tls_session(face, echo_tls, authority_file):
     """RFC 8446 §2.2: the server is known, so the certificate need not be sent again."""
-    close = {"Connection": "close"}
     async with face.client(verify=authority_file) as client:
-        first = await client.get(echo_tls.url("/status/204"), headers=close)
-        second = await client.get(echo_tls.url("/status/204"), headers=close)
+        first = await client.get(echo_tls.url("/close"))
+        second = await client.get(echo_tls.url("/close"))
     assert (first.tls.session_reused, second.tls.session_reused) == (False, True)
     assert second.tls.getpeercert() == first.tls.getpeercert()
 
 
-def test_at_most_ten_frames_from_the_call_to_the_socket(echo, monkeypatch):
+@pytest.mark.protocols("http1")
+def test_what_suspends_in_the_sync_client_is_stopped_and_told_so(echo):
+    class Suspending:
+        def __await__(self):
+            yield
+
+    steps = []
+
+    async def hook(request):
+        try:
+            await Suspending()
+            steps.append("went on")
+        finally:
+            steps.append("ended")
+
+    with hither.Client(event_hooks={"request": [hook]}) as client:
+        with pytest.raises(RuntimeError, match="use AsyncClient"):
+            client.get(echo.url("/"))
+        assert steps == ["ended"]
+
+
+def test_at_most_ten_frames_from_the_call_to_the_socket(echo, monkeypatch, protocol):
     import sys
 
     from hither.net.blocking import BlockingStream
 
     depths = []
-    write = BlockingStream.write
+    name = "begin_write" if protocol.name == "http1" else "send"
+    write = getattr(BlockingStream, name)
 
-    def counting(self, data, timeout):
+    def counting(self, *arguments):
         frame, depth = sys._getframe(), 0
         while frame is not None and frame.f_code is not outer:
             frame, depth = frame.f_back, depth + 1
         depths.append(depth)
-        return write(self, data, timeout)
+        return write(self, *arguments)
 
     outer = sys._getframe().f_code
-    monkeypatch.setattr(BlockingStream, "write", counting)
-    with hither.Client() as client:
+    monkeypatch.setattr(BlockingStream, name, counting)
+    with hither.Client(**protocol.options) as client:
         client.get(echo.url("/status/204"))
     assert depths
     assert depths[0] <= 10

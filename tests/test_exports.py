@@ -14,7 +14,7 @@ VERBS = "get post put patch delete head options query request".split()
 
 NAMES = """
     get post put patch delete head options query request stream
-    Client AsyncClient Request Response URL QueryParams Headers Cookies Timeout Limits
+    Client AsyncClient Request Response Timings URL QueryParams Headers Cookies Cookie Timeout Limits
     Auth BasicAuth DigestAuth BearerAuth NetRCAuth FunctionAuth
     BaseTransport AsyncBaseTransport MockTransport ASGITransport WSGITransport HTTPTransport AsyncHTTPTransport
     HTTPError InvalidURL UnsupportedProtocol RequestError TransportError TimeoutException ConnectTimeout ReadTimeout
@@ -40,6 +40,8 @@ ATTRIBUTES = {
     "Cookies": "get set delete clear update save load keys items",
     "Client": " ".join(VERBS) + " stream send build_request close cookies headers base_url timeout __enter__ __exit__",
     "AsyncClient": " ".join(VERBS) + " stream send build_request aclose cookies headers base_url timeout __aenter__",
+    "Timings": "pool resolve connect tls send first_byte body total",
+    "Cookie": "name value domain path expires secure http_only host_only same_site",
     "Request": "method url headers extensions content read aread",
     "Auth": "auth_flow",
     "BaseTransport": "handle_request close",
@@ -192,12 +194,12 @@ def test_status_errors_pickle():
 
 RENAMED = {
     "allow_redirects": "follow_redirects",
-    "proxies": "",
+    "proxies": "proxy",
     "ssl": "verify",
     "stream": "stream",
     "body": "content",
     "verify_ssl": "verify",
-    "max_retries": "",
+    "max_retries": "retry",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import gzip
 import threading
 from typing import Any
@@ -716,6 +717,29 @@ async def test_split_at_every_byte_under_tls(face, raw, server_tls, authority_fi
     with raw([request(), bytewise(WHOLE["chunked"]), until_closed], tls=server_tls) as server:
         async with face.client(verify=authority_file) as client:
             assert (await client.get(server.url())).content == b"hello"
+
+
+async def test_large_bodies_both_ways_under_tls(face, raw, server_tls, authority_file):
+    """Larger than the steps in which they are encrypted and decrypted."""
+    content = os.urandom(2**21 + 1)
+    with raw(keep_answering(response(content)), tls=server_tls) as server:
+        async with face.client(verify=authority_file) as client:
+            for body in (content, face.body(content[at : at + 200_000] for at in range(0, len(content), 200_000))):
+                assert (await client.post(server.url(), content=body)).content == content
+    assert server.connections[0].bodies == [content, content]
+
+
+async def test_early_413_while_uploading_large_pieces_under_tls(face, raw, server_tls, authority_file):
+    def script(connection: Connection) -> None:
+        connection.head()
+        connection.send(response(b"too large", "Connection: close", status="413 Content Too Large"))
+        connection.until_closed()
+
+    with raw(script, tls=server_tls) as server:
+        async with face.client(verify=authority_file) as client:
+            answered = await client.post(server.url(), content=face.body(bytes(2**20) for _ in range(40)))
+            assert (answered.status_code, answered.content) == (413, b"too large")
+            await client.aclose()
 
 
 # -- what is sent

@@ -1,4 +1,4 @@
-"""The client against servers that nobody here wrote: httpbin under gunicorn, and Debian's nginx."""
+"""The client against servers that nobody here wrote: httpbin under gunicorn and hypercorn, and Debian's nginx."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import json
 import pytest
 
 import hither
+
+pytestmark = pytest.mark.protocols("http1", "http2")
 
 # -- httpbin: verbs, bodies, headers
 
@@ -259,13 +261,13 @@ async def test_200_concurrent_requests_to_httpbin(face, httpbin):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-async def test_small_json(face, nginx, tls, authority_file):
+async def test_small_json(face, nginx, tls, authority_file, protocol):
     url = nginx.tls_url("/json") if tls else nginx.url("/json")
     async with face.client(verify=authority_file) as client:
         for _ in range(3):
             answered = await client.get(url)
             assert answered.json() == {"message": "hello"}
-            assert answered.http_version == "HTTP/1.1"
+            assert answered.http_version == protocol.version
 
 
 async def test_certificate_of_another_name_is_refused(face, nginx, authority_file):

@@ -267,7 +267,7 @@ class TestNameAndProtocol:
         context = server_context(certificate)
         context.set_alpn_protocols(["h2", "http/1.1"])
         with RawServer(HERE, tls=context) as server:
-            async with face.client(verify=authority_file) as client:
+            async with face.client(verify=authority_file, http2=False) as client:
                 assert (await client.get(server.url())).tls.selected_alpn_protocol() == "http/1.1"
 
     async def test_a_server_without_alpn_is_spoken_to(self, face, certificate, authority_file):
@@ -282,7 +282,7 @@ class TestNameAndProtocol:
         offering.set_alpn_protocols(["h2"])
         context.set_alpn_protocols(["h2", "http/1.1"])
         with RawServer(until_closed, tls=offering) as server:
-            async with face.client(verify=context) as client:
+            async with face.client(verify=context, http2=False) as client:
                 with pytest.raises(hither.TLSError, match="'h2'"):
                     await client.get(server.url())
 
@@ -422,6 +422,37 @@ class TestEnding:
                 await client.get(server.url())
             server.wait_for(lambda server: bool(ended))
         assert ended == [b""], "close_notify, not a cut"
+
+    @pytest.mark.parametrize("length", [5, 10])
+    async def test_what_comes_before_a_broken_record_is_read(self, face, server_tls, authority_file, length):
+        broken = b"\x17\x03\x03\x00\x20" + bytes(32)  # RFC 8446 §5.2: a record that nobody encrypted
+        heard: list[str] = []
+        over = threading.Event()
+
+        def script(connection: Connection) -> None:
+            connection.head()
+            sock = connection.sock
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            sock.sendall(response(b"hello", length=length))
+            socket.socket.sendall(sock, broken)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            try:
+                sock.recv(1)
+            except ssl.SSLError as error:
+                heard.append(str(error.reason))
+            connection.wait(over)
+
+        with RawServer(script, HERE, tls=server_tls) as server:
+            async with face.client(verify=authority_file) as client:
+                async with client.stream("GET", server.url()) as answered:
+                    pieces = answered.aiter_bytes()
+                    assert await anext(pieces) == b"hello"
+                    if length > 5:
+                        with pytest.raises(hither.ReadError, match="(?i)mac"):
+                            await anext(pieces)
+                assert (await client.post(server.url(), content=b"x")).content == b"here", "on a connection of its own"
+            over.set()
+        assert [reason.endswith("BAD_RECORD_MAC") for reason in heard] == [True], "RFC 8446 §6.2: the peer is told why"
 
 
 def _cut(connection: Connection) -> None:

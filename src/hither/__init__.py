@@ -53,10 +53,11 @@ from ._query import QueryParams
 from ._request import Request
 from ._resolve import Resolver
 from ._response import Response
+from ._timings import Timings
 from ._url import URL
 from ._version import __version__
 from .policy.auth import Auth, BasicAuth, BearerAuth, DigestAuth, FunctionAuth, NetRCAuth
-from .policy.cookies import CookieConflict, Cookies
+from .policy.cookies import Cookie, CookieConflict, Cookies
 from .transports.base import AsyncBaseTransport, BaseTransport
 
 TYPE_CHECKING = False
@@ -78,6 +79,7 @@ __all__ = [
     "CloseError",
     "ConnectError",
     "ConnectTimeout",
+    "Cookie",
     "CookieConflict",
     "Cookies",
     "DecodingError",
@@ -114,6 +116,7 @@ __all__ = [
     "TLSError",
     "Timeout",
     "TimeoutException",
+    "Timings",
     "TooManyRedirects",
     "TotalTimeout",
     "TransportError",

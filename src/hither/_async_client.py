@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from ._options import method_name
 from ._setup import BaseClient, LoopNetworks, NetworkSettings, make_engine
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ class AsyncClient(BaseClient):
 
         Raises an `HTTPError` when there is no response; a status of 400 or more is one.
         """
-        return await self._engine.request(method.upper(), url, options)
+        return await self._engine.request(method_name(method), url, options)
 
     async def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
         """GET (RFC 9110 §9.3.1)."""
@@ -85,7 +86,7 @@ class AsyncClient(BaseClient):
     @asynccontextmanager
     async def stream(self, method: str, url: URLTypes, **options: Unpack[RequestOptions]) -> AsyncIterator[Response]:
         """Send a request; the response's content is read inside the `with` block, and closed at its end."""
-        async with await self._engine.request(method.upper(), url, options, stream=True) as response:
+        async with await self._engine.request(method_name(method), url, options, stream=True) as response:
             yield response
 
     async def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
@@ -94,7 +95,7 @@ class AsyncClient(BaseClient):
         With `stream` the response must be read and closed by the caller. Options: `auth cookies follow_redirects
         max_redirects raise_for_status timeout`, in place of those that the request was built with.
         """
-        return await self._engine.send(request, self._engine.settings_for(request, options), stream=stream)
+        return await self._engine.send(request, self._engine.settings_for(request, options), stream)
 
     async def aclose(self) -> None:
         """Close all idle connections; those of open responses close with these."""

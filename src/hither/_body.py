@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Fields = list[tuple[bytes, bytes]]
 
-# asyncio's default high-water mark: a piece of this size is the most that a transport takes without a pause.
-PIECE = 64 * 1024
+# Bytes sent at once. From 128 KiB on glibc's malloc takes fresh pages for each piece, and gives them back.
+PIECE = 96 * 1024
 
 _FORM = b"application/x-www-form-urlencoded"
 _TAKES = "takes bytes, str, a binary file, or a sync or async iterable of bytes"

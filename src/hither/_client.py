@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 
+from ._options import method_name
 from ._setup import BaseClient, NetworkSettings, SyncNetwork, make_engine
 from .net.base import run_sync
 
@@ -46,7 +47,7 @@ class Client(BaseClient):
 
         Raises an `HTTPError` when there is no response; a status of 400 or more is one.
         """
-        return run_sync(self._engine.request(method.upper(), url, options))
+        return run_sync(self._engine.request(method_name(method), url, options))
 
     def get(self, url: URLTypes, **options: Unpack[RequestOptions]) -> Response:
         """GET (RFC 9110 §9.3.1)."""
@@ -90,7 +91,7 @@ class Client(BaseClient):
         ...         list(response.iter_lines())
         ['one', 'two']
         """
-        with run_sync(self._engine.request(method.upper(), url, options, stream=True)) as response:
+        with run_sync(self._engine.request(method_name(method), url, options, stream=True)) as response:
             yield response
 
     def send(self, request: Request, *, stream: bool = False, **options: Unpack[RequestOptions]) -> Response:
@@ -99,7 +100,7 @@ class Client(BaseClient):
         With `stream` the response must be read and closed by the caller. Options: `auth cookies follow_redirects
         max_redirects raise_for_status timeout`, in place of those that the request was built with.
         """
-        return run_sync(self._engine.send(request, self._engine.settings_for(request, options), stream=stream))
+        return run_sync(self._engine.send(request, self._engine.settings_for(request, options), stream))
 
     def close(self) -> None:
         """Close all idle connections; those of open responses close with these."""

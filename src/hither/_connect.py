@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from ._options import Deadline, Timeout
+    from ._options import Deadline, Limits, Timeout
     from ._resolve import Address, Names
     from ._tls import TLSSettings
+    from .connection.http2 import HTTP2Connection
     from .net.base import Runtime, Stream
 
 _ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside the last one, RFC 8305 §5
 _KNOCK = 0.01  # seconds until a Unix socket with a full queue is tried again
 _MAX_SESSIONS = 1024  # TLS sessions kept by one client; Chrome's SSLClientSessionCache
-_SPOKEN = frozenset({"http/1.1", None})  # by ALPN; None when the server does not know it
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)})
 
@@ -73,11 +73,21 @@ class SocketSettings:
 
 
 class Connector:
-    """Opens connections for one client under one runtime."""
+    """Opens connections for one client under one runtime, and speaks `versions` of HTTP over them."""
 
-    __slots__ = ("_names", "_runtime", "_sessions", "_sockets", "_tls")
+    __slots__ = ("_limits", "_names", "_runtime", "_sessions", "_sockets", "_tls", "_versions")
 
-    def __init__(self, runtime: Runtime, names: Names, sockets: SocketSettings, tls: TLSSettings) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        names: Names,
+        sockets: SocketSettings,
+        tls: TLSSettings,
+        limits: Limits,
+        versions: Versions,
+    ) -> None:
+        self._limits = limits
+        self._versions = versions
         self._runtime = runtime
         self._names = names
         self._sockets = sockets
@@ -88,7 +98,12 @@ class Connector:
         """Forget what is under way in the process that this one was forked from."""
         self._names.abandon()
 
-    async def connect(self, key: Any, deadline: Deadline | Timeout) -> HTTP1Connection:
+    def may_share(self, key: Any) -> bool:
+        """Whether a connection may turn out to carry many exchanges at a time."""
+        origin = key[0] if isinstance(key[0], tuple) else key
+        return self._versions.http2 and (origin[0] == "https" or not self._versions.http1)
+
+    async def connect(self, key: Any, deadline: Deadline | Timeout) -> HTTP1Connection | HTTP2Connection:
         """Open a connection within `timeout.connect` seconds; `ConnectTimeout`, `ConnectError` and its kinds.
 
         `key` is the pool's: an origin, or `(origin, sni, certified)`, where False keeps the client certificate back.
@@ -113,7 +128,12 @@ class Connector:
         except TimeoutError:
             what = f"{stage} ({origin[1]}:{origin[2]})"
             raise deadline.expired(ConnectTimeout, "connect", what) from None
-        return HTTP1Connection(stream, (peer, tls, (resolved - started, connected - resolved, secured - connected)))
+        info = (peer, tls, (resolved - started, connected - resolved, secured - connected))
+        if self._versions.http1 if tls is None else tls.selected_alpn_protocol() != "h2":
+            return HTTP1Connection(stream, info)
+        from .connection.http2 import HTTP2Connection
+
+        return HTTP2Connection(stream, info, self._runtime, self._limits)
 
     def remember(self, key: Any, tls: ssl.SSLObject) -> None:
         """Keep a connection's TLS session for the next one with the same key, which then skips half the handshake.
@@ -122,8 +142,16 @@ class Connector:
         """
         if tls.session is not None:
             if len(self._sessions) >= _MAX_SESSIONS:
-                self._sessions.pop(next(iter(self._sessions)), None)
+                self._sessions.clear()
             self._sessions[key] = tls.session
+
+    async def addresses(self, origin: tuple[str, str, int], deadline: Deadline | Timeout) -> set[Any]:
+        """Return the addresses of an origin, as connections tell their peer's; none when there are none."""
+        try:
+            found = await self._addresses(origin, _Until(deadline.connect))
+        except OSError:
+            return set()
+        return {address[:2] for _, address in found if isinstance(address, tuple)}
 
     async def _addresses(self, origin: tuple[str, str, int], until: _Until) -> list[Address]:
         if self._sockets.uds is not None:
@@ -167,9 +195,7 @@ class Connector:
             name = host.rstrip(".").partition("%")[0]
             secured = TLSStream(stream, context, name, session)
             await secured.handshake(until.left)
-            chosen = secured.tls.selected_alpn_protocol()
-            if chosen not in _SPOKEN:
-                raise TLSError(f"{host} chose to speak {chosen!r}, which the context given as verify= offers it")
+            self._versions.check(host, secured.tls.selected_alpn_protocol())
         except BaseException as error:
             stream.close()
             if isinstance(error, ssl.SSLEOFError):
@@ -180,6 +206,33 @@ class Connector:
                 raise TLSError(f"the connection to {host} broke during the TLS handshake: {error}") from error
             raise
         return secured, secured.tls
+
+
+class Versions:
+    """Which versions of HTTP are spoken."""
+
+    __slots__ = ("http1", "http2")
+
+    def __init__(self, *, http1: bool = True, http2: bool = False) -> None:
+        if not http1 and not http2:
+            raise ValueError("http1=False and http2=False leave no version of HTTP to speak")
+        self.http1 = http1
+        self.http2 = http2
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Their names in ALPN, the preferred first: RFC 9112 §2.3, RFC 9113 §3.1."""
+        return ("h2",) * self.http2 + ("http/1.1",) * self.http1
+
+    def check(self, host: str, chosen: str | None) -> None:
+        """Raise `TLSError` when a server chose by ALPN what is not spoken; None when it does not know ALPN."""
+        if chosen == "h2" and self.http2:
+            return
+        if chosen in ("http/1.1", None):
+            if self.http1:
+                return
+            raise TLSError(f"{host} does not speak HTTP/2 (ALPN), and http1=False leaves nothing else")
+        raise TLSError(f"{host} chose to speak {chosen!r}, which the context given as verify= offers it")
 
 
 def _context(settings: TLSSettings) -> ssl.SSLContext:

@@ -13,9 +13,10 @@ from ._errors import HTTPError, TooManyRedirects
 from ._headers import Headers
 from ._options import REQUEST_OPTIONS, Deadline, Timeout, check_options
 from ._query import QueryParams
-from ._request import DefaultFields, Request
+from ._request import DefaultFields, plain_request
 from ._url import URL, merge_base, merge_params, parse_url
 from ._version import __version__
+from .policy.redirect import redirect_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._network import Network
+    from ._request import Request
     from ._response import Response
     from ._types import URLTypes
     from .policy.auth import Auth
@@ -133,7 +135,7 @@ class Engine:
     ) -> Coroutine[Any, Any, Response]:
         """Make a request of what the user said, and send it."""
         request = self.build(method, url, options)
-        return self.send(request, request.settings or self.settings, stream=stream)
+        return self.send(request, request.settings if options else self.settings, stream)
 
     def build(self, method: str, url: URLTypes, options: Mapping[str, Any]) -> Request:
         """Make a request, with what the client adds to it."""
@@ -145,7 +147,7 @@ class Engine:
             defaults = self._defaults = DefaultFields(self.headers)
         if self.params is not None and not options.get("params"):
             target = merge_params(target, self.params)
-        request = Request.plain(method, target, defaults)
+        request = plain_request(method, target, defaults)
         if options:
             self._fill(request, options)
         return request
@@ -187,7 +189,7 @@ class Engine:
             return Cookies()
         return self.cookies
 
-    async def send(self, request: Request, settings: Settings, *, stream: bool = False) -> Response:
+    async def send(self, request: Request, settings: Settings, stream: bool) -> Response:
         """Send a request, and go on as the policies say: log in, follow redirects, keep cookies."""
         if self.closed:
             raise RuntimeError("the client is closed: make a new one")
@@ -243,11 +245,20 @@ class Engine:
         """Ask the policies what follows from a response; None when it is the last."""
         again = None if auth is None else await auth.after(response)
         if again is None:
-            again = await self._redirect(response, settings, history)
-            if again is not None and auth is not None:
+            again = self._redirect(response, settings, history)
+            if again is None:
+                return None, auth
+            if self.hooks is not None:
+                response.next_request = again
+                await _call(self.hooks["redirect"], response)
+            if again.body is not None and not isinstance(again.body, bytes):
+                again.body.rewind()
+            if auth is not None:
                 auth = await auth.redirected(again)
                 again = again if auth is None else auth.request
-        if again is not None:
+        if response._source is None:
+            response.close()
+        else:
             await _pass_over(response)
         return again, auth
 
@@ -326,28 +337,21 @@ class Engine:
         jar.store(response.url, response.headers.get_list("set-cookie"))
         return jar
 
-    async def _redirect(self, response: Response, settings: Settings, history: list[Response] | None) -> Request | None:
-        from .policy.redirect import redirect_request
-
+    def _redirect(self, response: Response, settings: Settings, history: list[Response] | None) -> Request | None:
         try:
             again = redirect_request(response.request, response)
-            if again is None:
-                return None
-            if not settings.follow_redirects:
-                response.next_request = again
-                return None
-            if sum(step.is_redirect for step in history or ()) >= settings.max_redirects:
-                raise TooManyRedirects(f"more than {settings.max_redirects} redirects", request=response.request)
-            if self.hooks is not None:
-                response.next_request = again
-                await _call(self.hooks["redirect"], response)
         except HTTPError:
-            if not settings.follow_redirects:
-                return None  # the user asked for this response, wherever it points
-            response.close()
-            raise
-        if again.body is not None and not isinstance(again.body, bytes):
-            again.body.rewind()
+            if settings.follow_redirects:
+                raise
+            return None  # the user asked for this response, wherever it points
+        if again is None:
+            return None
+        if not settings.follow_redirects:
+            response.next_request = again
+            return None
+        followed = sum(step.is_redirect for step in history) if history else 0
+        if followed >= settings.max_redirects:
+            raise TooManyRedirects(f"more than {settings.max_redirects} redirects", request=response.request)
         return again
 
 

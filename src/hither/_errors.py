@@ -35,7 +35,9 @@ class HTTPError(Exception):
 
     def __init__(self, message: str = "", *, request: Request | None = None) -> None:
         super().__init__(message)
-        self._request = request
+        self._request: Request | None = None
+        if request is not None:
+            self.attach(request)
 
     @property
     def request(self) -> Request:
@@ -48,7 +50,8 @@ class HTTPError(Exception):
         """Say which request this error belongs to, and name it in the message; the first caller wins."""
         if self._request is None:
             self._request = request
-            self.args = (f"{self.args[0] if self.args else ''} [{request.method} {request.url.masked}]",)
+            message = self.args[0] if self.args else ""
+            self.args = (f"{message} [{request.method} {request.url.masked}]".lstrip(),)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

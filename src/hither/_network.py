@@ -18,24 +18,29 @@ from ._errors import (
 from ._pool import Pool, Waiter
 from ._resolve import Names
 from ._response import Response
+from ._tls import covers
 from .connection.http1 import ANSWERED, LEASED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._connect import SocketSettings
+    from ._connect import SocketSettings, Versions
     from ._options import Deadline, Limits, Timeout
     from ._pool import Lease
     from ._request import Request
     from ._tls import TLSSettings
     from .connection.http1 import HTTP1Connection
+    from .connection.http2 import HTTP2Connection, HTTP2Exchange
     from .net.base import Runtime
 
 _SCHEMES = frozenset({"http", "https"})
 
 # RFC 9110 §9.2.2: what may be sent again when nobody knows whether it was acted on.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
+
+_MAX_ALIASES = 1024
+_MOST_REFUSALS = 5  # times that a request is sent again because the server has not acted on it
 
 
 _all: WeakSet[Network] = WeakSet()
@@ -53,14 +58,22 @@ if hasattr(os, "register_at_fork"):
 class Network:
     """Turns requests into responses over connections of its own."""
 
-    __slots__ = ("__weakref__", "_connector", "_runtime", "pool")
+    __slots__ = ("__weakref__", "_aliases", "_connector", "_runtime", "pool")
 
     def __init__(
-        self, runtime: Runtime, limits: Limits, sockets: SocketSettings, tls: TLSSettings, resolver: Any
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        sockets: SocketSettings,
+        tls: TLSSettings,
+        resolver: Any,
+        versions: Versions,
     ) -> None:
         self._runtime = runtime
-        self._connector = Connector(runtime, Names(resolver), sockets, tls)
-        self.pool = Pool(limits, runtime.lock(), runtime.parker)
+        self._connector = Connector(runtime, Names(resolver), sockets, tls, limits, versions)
+        self.pool = Pool(limits, runtime.lock(), runtime.parker, self._connector.may_share)
+        # Origins that another one's connection serves as well; those that refused that stand for themselves.
+        self._aliases: dict[Any, Any] | None = {} if limits.coalesce else None
         _all.add(self)
 
     def close(self) -> None:
@@ -77,50 +90,56 @@ class Network:
             lease.connection.abandon()
         self._connector.abandon()
 
-    async def send(self, request: Request, deadline: Deadline | Timeout, started: float) -> Response:
+    async def send(  # noqa: PLR0915 - the way of every request, in one piece: each further coroutine would cost all
+        self, request: Request, deadline: Deadline | Timeout, started: float, tries: int = 0
+    ) -> Response:
         """Exchange a request for a response, whose content may still be on its way."""
         url = request._url
-        key: Any = url.key
+        key: Any = url.key if request._extensions is None and not request._strayed else _own_key(request)
         body = request.body
         if url.scheme not in _SCHEMES:
             raise _unsupported(request)
-        if request._extensions is not None or request._strayed:
-            # Connections with TLS settings of their own are for requests with the same.
-            key = (key, request.extensions.get("sni_hostname"), not request._strayed)
         if body is not None and not isinstance(body, bytes):
             body.rewind()
-        head = request.head()
         marks = [started, started, started, started]
+        if self._aliases is not None:
+            key = await self._alias(key, deadline)
         lease = self.pool.lease(key, started)
         if isinstance(lease, Waiter):
             lease = await self._wait(lease, deadline)
             marks[LEASED] = monotonic()
+        if lease.shared:
+            return await self._converse(request, lease, key, deadline, marks, tries)
         keep = False
         try:
+            head = request.head()
             connection: HTTP1Connection = lease.connection
             if connection is None or connection.is_stale(request.method not in _IDEMPOTENT):
                 connection = await self._connect(lease, key, deadline)
+                if connection.multiplexed:
+                    keep = True
+                    return await self._converse(request, lease, key, deadline, marks, tries)
             try:
                 answer = await connection.exchange(request.method, head, body, deadline, marks)
             except (ReadError, WriteError, RemoteProtocolError):
                 if connection.fresh or connection.answered or not _replayable(request):
                     raise
                 connection = await self._connect(lease, key, deadline)
+                if connection.multiplexed:
+                    keep = True
+                    return await self._converse(request, lease, key, deadline, marks, tries)
                 answer = await connection.exchange(request.method, head, body, deadline, marks)
-            response = Response.received(request, answer, marks, connection.info)
+            content = connection.take_complete()
+            response = Response.received(request, answer, marks, connection.info, content)
             if connection.fresh:
-                response._fresh = True
-                self._greet(connection, key)
+                self._greet(connection, key, response)
             if connection.hints is not None:
                 response._hints, connection.hints = connection.hints, None
-            content = connection.take_complete()
             if content is None:
                 keep = True
-                response._source = Exchange(lease, deadline)
-            else:
-                response._arrive(content)
-                if connection.trailers is not None:
-                    response._trailers, connection.trailers = connection.trailers, None
+                response._source = Exchange(lease, connection, deadline)
+            elif connection.trailers is not None:
+                response._trailers, connection.trailers = connection.trailers, None
         except HTTPError as error:
             error.attach(request)
             raise
@@ -131,9 +150,84 @@ class Network:
                 self.pool.release(lease, marks[ANSWERED], connection is not None and connection.reusable)
         return response
 
-    def _greet(self, connection: HTTP1Connection, key: Any) -> None:
+    async def _converse(
+        self,
+        request: Request,
+        lease: Lease,
+        key: Any,
+        deadline: Deadline | Timeout,
+        marks: list[float],
+        tries: int,
+    ) -> Response:
+        """Exchange a request for a response over a connection that others share."""
+        connection: HTTP2Connection = lease.connection
+        exchange = connection.begin()
+        reused = not connection.fresh
+        keep = False
+        try:
+            answer = await exchange.exchange(request, deadline, marks)
+            if answer.status != 421 or not self._is_alias(request, key) or not _resendable(request):
+                content = exchange.take_complete()
+                response = Response.received(request, answer, marks, connection.info, content)
+                if connection.fresh:
+                    self._greet(connection, key, response)
+                response._hints = exchange.hints
+                if content is None:
+                    keep = True
+                    response._source = Exchange(lease, exchange, deadline)
+                else:
+                    response._trailers = exchange.trailers
+                return response
+        except (ReadError, WriteError, RemoteProtocolError) as error:
+            if not _may_repeat(request, exchange, error, tries, reused=reused):
+                error.attach(request)
+                raise
+        except HTTPError as error:
+            error.attach(request)
+            raise
+        finally:
+            if not keep:
+                exchange.close()
+                self.pool.release(lease, monotonic(), connection.usable)
+        return await self.send(request, deadline, marks[0], tries + 1)
+
+    async def _alias(self, key: Any, deadline: Deadline | Timeout) -> Any:
+        """Return the origin whose connection may serve this one as well: RFC 9113 §9.1.1."""
+        aliases = self._aliases
+        assert aliases is not None
+        known = aliases.get(key)
+        if key[0] != "https" or known == key:
+            return key
+        shared = self.pool.shared()
+        for origin, _ in shared:
+            if origin in (key, known):
+                return origin
+        addresses: set[Any] | None = None
+        for origin, connection in shared:
+            if origin[0] != "https" or origin[2] != key[2] or not connection.usable:
+                continue
+            if covers(connection.info[1].getpeercert(), key[1]):
+                if addresses is None:
+                    addresses = await self._connector.addresses(key, deadline)
+                if connection.info[0] in addresses:
+                    if len(aliases) >= _MAX_ALIASES:
+                        aliases.clear()
+                    aliases[key] = origin
+                    return origin
+        return key
+
+    def _is_alias(self, request: Request, key: Any) -> bool:
+        """Whether another origin's connection was used, which the server does not want (RFC 9110 §15.5.20)."""
+        own = request._url.key
+        if self._aliases is None or own == key or self._aliases.get(own) != key:
+            return False
+        self._aliases[own] = own
+        return True
+
+    def _greet(self, connection: HTTP1Connection | HTTP2Connection, key: Any, response: Response) -> None:
         """Take note of a connection that has answered for the first time."""
         connection.fresh = False
+        response._fresh = True
         tls = connection.info[1]
         if tls is not None:
             self._connector.remember(key, tls)
@@ -156,20 +250,37 @@ class Network:
                 raise deadline.expired(PoolTimeout, "pool", "waiting for a connection of the pool") from None
             raise
 
-    async def _connect(self, lease: Lease, key: Any, deadline: Deadline | Timeout) -> HTTP1Connection:
+    async def _connect(self, lease: Lease, key: Any, deadline: Deadline | Timeout) -> Any:
         """Open a connection, in the place of one that the server closed if there was one."""
         if lease.connection is not None:
             lease.connection.close()
             lease.connection = None
         connection = await self._connector.connect(key, deadline)
         lease.connection = connection
+        if connection.multiplexed or lease.pending:
+            self.pool.opened(lease, shared=connection.multiplexed)
         return connection
+
+
+def _own_key(request: Request) -> tuple[Any, ...]:
+    """Return the pool's key for a request with TLS settings of its own, which shares connections with its like."""
+    return request._url.key, request.extensions.get("sni_hostname"), not request._strayed
 
 
 def _replayable(request: Request) -> bool:
     """RFC 9112 §9.3.1: once more on a fresh connection, when the method is idempotent and the body is there."""
-    if request.method not in _IDEMPOTENT:
-        return False
+    return request.method in _IDEMPOTENT and _resendable(request)
+
+
+def _may_repeat(request: Request, exchange: HTTP2Exchange, error: HTTPError, tries: int, *, reused: bool) -> bool:
+    """RFC 9113 §8.7: again when the server has not acted on it, or as over HTTP/1.1."""
+    if getattr(error, "unprocessed", False):
+        return tries < _MOST_REFUSALS and _resendable(request)
+    return reused and not tries and not exchange.answered and _replayable(request)
+
+
+def _resendable(request: Request) -> bool:
+    """Whether the body is there once more."""
     body = request.body
     if body is None or isinstance(body, bytes):
         return True
@@ -186,12 +297,16 @@ def _unsupported(request: Request) -> UnsupportedProtocol:
 
 
 class Exchange:
-    """A response's content on its way; holds the lease until the last byte is read."""
+    """A response's content on its way; holds the lease until the last byte is read.
 
-    __slots__ = ("_deadline", "_lease", "trailers")
+    `carrier` has the content: the lease's connection, or one exchange on it.
+    """
 
-    def __init__(self, lease: Lease, deadline: Deadline | Timeout) -> None:
+    __slots__ = ("_carrier", "_deadline", "_lease", "trailers")
+
+    def __init__(self, lease: Lease, carrier: HTTP1Connection | HTTP2Exchange, deadline: Deadline | Timeout) -> None:
         self._lease: Lease | None = lease
+        self._carrier = carrier
         self._deadline = deadline
         self.trailers: list[tuple[bytes, bytes]] | None = None
 
@@ -199,14 +314,14 @@ class Exchange:
         lease = self._lease
         if lease is None:
             return b""
-        connection: HTTP1Connection = lease.connection
+        carrier = self._carrier
         try:
-            data = await connection.read_chunk(self._deadline)
+            data = await carrier.read_chunk(self._deadline)
         except BaseException:
             self.close()
             raise
         if not data:
-            self.trailers, connection.trailers = connection.trailers, None
+            self.trailers, carrier.trailers = carrier.trailers, None
             self.close()
         return data
 
@@ -214,7 +329,10 @@ class Exchange:
         """Give the lease back: with a connection that is read to the end, or one that must be closed."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.release(reusable=lease.connection.reusable)
+            self._carrier.leave()
+            lease.release(reusable=self._carrier.reusable)
 
     async def aclose(self) -> None:
+        if self._lease is not None:
+            await self._carrier.aleave()
         self.close()

@@ -14,26 +14,25 @@ _METHODS = ("findall", "finditer", "fullmatch", "match", "search", "split", "sub
 class _Pattern:
     """Stands for a compiled pattern, and after its first use has that one's methods."""
 
-    def __init__(self, text: Any, flags: int) -> None:
+    def __init__(self, text: Any) -> None:
         self._text = text
-        self._flags = flags
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         import re
 
         if name not in _METHODS:
             raise AttributeError(name)
-        compiled = re.compile(self._text, self._flags)
+        compiled = re.compile(self._text)
         for method in _METHODS:
             setattr(self, method, getattr(compiled, method))
         found: Callable[..., Any] = getattr(compiled, name)
         return found
 
 
-def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return what can be used like `re.compile(text, flags)`.
+def pattern(text: AnyStr) -> re.Pattern[AnyStr]:
+    """Return what can be used like `re.compile(text)`.
 
     >>> pattern("[0-9]+").fullmatch("42")[0]
     '42'
     """
-    return _Pattern(text, flags)  # type: ignore[return-value]
+    return _Pattern(text)  # type: ignore[return-value]

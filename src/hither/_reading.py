@@ -7,7 +7,7 @@ from .net.base import run_sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
     from typing import Any, Protocol
 
     from ._response import Response
@@ -34,22 +34,19 @@ class Reader:
 
     __slots__ = ("_following", "_response")
 
-    def __init__(self, response: Response, following: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, response: Response, following: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._response = response
-        self._following: Callable[[], Awaitable[Any]] = following
-
-    async def _next(self) -> Any:
-        try:
-            return await self._following()
-        except HTTPError as error:
-            self._response._attach(error)
-            raise
+        self._following: Callable[[], Coroutine[Any, Any, Any]] = following
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        piece = run_sync(self._next())
+        try:
+            piece = run_sync(self._following())
+        except HTTPError as error:
+            self._response._attach(error)
+            raise
         if not piece:
             raise StopIteration
         return piece
@@ -58,7 +55,11 @@ class Reader:
         return self
 
     async def __anext__(self) -> Any:
-        piece = await self._next()
+        try:
+            piece = await self._following()
+        except HTTPError as error:
+            self._response._attach(error)
+            raise
         if not piece:
             raise StopAsyncIteration
         return piece

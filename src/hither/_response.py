@@ -135,8 +135,10 @@ class Response:
             self._ended = monotonic()
 
     @classmethod
-    def received(cls, request: Request, head: ResponseHead, marks: list[float], connection: Any) -> Response:
-        """Make a response of a head that came over a connection.
+    def received(
+        cls, request: Request, head: ResponseHead, marks: list[float], connection: Any, content: bytes | None = None
+    ) -> Response:
+        """Make a response of a head that came over a connection, and of the content if it came with it.
 
         `marks` are the moments when the exchange started, and the connection was there, the request sent and the
         head received.
@@ -147,10 +149,15 @@ class Response:
         self._head = head
         self._marks = marks
         self._connection = connection
-        if head.coded:
-            self._coded = True
-        if head.sets_cookies:
-            self._sets_cookies = True
+        self._sets_cookies = head.sets_cookies
+        if content is not None and not head.coded:
+            self._content = content
+            self.num_bytes_downloaded = len(content)
+            self._ended = marks[-1]
+        else:
+            self._content = None
+            self._coded = head.coded
+            self._source = None if content is None else _BodySource(content)
         return self
 
     # The head
@@ -268,8 +275,6 @@ class Response:
         """Whether this sends on to another place: 301, 302, 303, 307 or 308 with a Location."""
         return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
 
-    has_redirect_location = is_redirect
-
     def raise_for_status(self) -> Response:
         """Raise `HTTPStatusError` for a status of 400 or more; return the response otherwise.
 
@@ -279,8 +284,7 @@ class Response:
         if self.status_code < 400:
             return self
         kind = "client error" if self.status_code < 500 else "server error"
-        where = f" for {self._request.method} {self._request.url.masked}" if self._request else ""
-        message = f"{kind} {self.status_code} {self.reason_phrase}{where}"
+        message = f"{kind} {self.status_code} {self.reason_phrase}".rstrip()
         raise HTTPStatusError(message, request=self._request, response=self)
 
     @property
@@ -417,15 +421,6 @@ class Response:
         if trailers is not None:
             self._trailers = trailers
         self._ended = monotonic()
-
-    def _arrive(self, data: bytes) -> None:
-        """Take the whole content, which came together with the head."""
-        if self._coded:
-            self._source = _BodySource(data)
-            return
-        self._content = data
-        self.num_bytes_downloaded = len(data)
-        self._ended = self._marks[-1] if self._marks else monotonic()
 
     def _unread(self) -> None:
         """Hold content that has arrived back, for who wants to stream it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from weakref import ref
 
-from ._connect import SocketSettings
+from ._connect import SocketSettings, Versions
 from ._engine import Engine, Settings
 from ._headers import Headers
 from ._mounts import Mounts
 from ._network import Network
-from ._options import CLIENT_OPTIONS, Limits, Timeout, check_options
+from ._options import CLIENT_OPTIONS, Limits, Timeout, bound, check_options, count, flag, hooks, method_name
 from ._query import QueryParams
 from ._resolve import Resolver
 from ._tls import TLSSettings
@@ -49,7 +49,7 @@ class BaseClient:
         >>> str(request.url), request.headers["x-app"]
         ('https://example.org/api/items?page=2', 'shop')
         """
-        return self._engine.build(method.upper(), url, options)
+        return self._engine.build(method_name(method), url, options)
 
     @property
     def headers(self) -> Headers:
@@ -115,20 +115,27 @@ class BaseClient:
 class NetworkSettings:
     """What all networks of one client share."""
 
-    __slots__ = ("_limits", "_resolver", "_sockets", "_tls")
+    __slots__ = ("_limits", "_resolver", "_sockets", "_tls", "_versions")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._limits = options.get("limits") or _LIMITS
+        limits = options.get("limits")
+        self._limits = _LIMITS if limits is None else Limits.of(limits)
         self._resolver = options.get("resolver") or _RESOLVER
         uds = options.get("uds")
         self._sockets = SocketSettings(options.get("local_address"), uds, options.get("socket_options"))
+        self._versions = Versions(
+            http1=flag("http1", options.get("http1", True)), http2=flag("http2", options.get("http2", True))
+        )
         self._tls = TLSSettings(
-            options.get("verify", True), options.get("cert"), trust_env=options.get("trust_env", True)
+            options.get("verify", True),
+            options.get("cert"),
+            trust_env=flag("trust_env", options.get("trust_env", True)),
+            protocols=self._versions.protocols,
         )
 
     def network(self, runtime: Runtime) -> Network:
         """Make a network of this client's under a runtime."""
-        return Network(runtime, self._limits, self._sockets, self._tls, self._resolver)
+        return Network(runtime, self._limits, self._sockets, self._tls, self._resolver, self._versions)
 
 
 class SyncNetwork:
@@ -161,13 +168,14 @@ class LoopNetworks:
         self._settings = settings
         self._running_loop = running_loop
         self._networks: dict[Any, tuple[Network, Callable[[], None]]] = {}
-        self._last: tuple[Any, Network | None] = (None, None)
+        self._last: tuple[Any, Any] = (None, None)
 
     def current(self) -> Network:
         """Return the network of the event loop that runs."""
         loop = self._running_loop()
+        network: Network
         last, network = self._last
-        if last is loop and network is not None:
+        if last is loop:
             return network
         network = self._networks[loop][0] if loop in self._networks else self._open(loop)
         self._last = (loop, network)
@@ -229,8 +237,6 @@ def make_engine(
     """
     check_options(where, options, CLIENT_OPTIONS)
     get = options.get
-    if not get("http1", True):
-        raise ValueError(f"{where}: http1=False leaves no protocol to speak")
     transports, route = _mounted(options, adapt)
     engine = Engine(
         settings=_settings(options),
@@ -240,10 +246,10 @@ def make_engine(
         params=get("params"),
         cookies=Cookies(get("cookies")) if keep_cookies else None,
         base_url=get("base_url") or "",
-        event_hooks=get("event_hooks"),
+        event_hooks=hooks(get("event_hooks")),
         route=route,
         trust_env=get("trust_env", True),
-        max_response_bytes=get("max_response_bytes"),
+        max_response_bytes=bound("max_response_bytes", get("max_response_bytes")),
         json_loads=get("json_loads"),
         json_dumps=get("json_dumps"),
         default_encoding=get("default_encoding", "utf-8"),
@@ -277,7 +283,7 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     return Settings(
         auth=auth,
         timeout=Timeout.of(options["timeout"]) if "timeout" in options else _TIMEOUT,
-        follow_redirects=options.get("follow_redirects", True),
-        max_redirects=options.get("max_redirects", 20),
-        raise_for_status=options.get("raise_for_status", False),
+        follow_redirects=flag("follow_redirects", options.get("follow_redirects", True)),
+        max_redirects=count("max_redirects", options.get("max_redirects", 20)),
+        raise_for_status=flag("raise_for_status", options.get("raise_for_status", False)),
     )

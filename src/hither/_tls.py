@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import ssl
     from typing import Any, Literal
 
-_shared: dict[tuple[tuple[str, str] | None, str | None], ssl.SSLContext] = {}
+_shared: dict[tuple[tuple[str, str] | None, str | None, tuple[str, ...]], ssl.SSLContext] = {}
 
 
 class TLSSettings:
@@ -19,17 +19,27 @@ class TLSSettings:
 
     `verify`: True for the system's trust store, False for none, a path to a CA file or folder, or an
     `ssl.SSLContext` that is used as it is. `cert`: a path to a PEM file with certificate and key, or
-    `(certificate, key)`, or `(certificate, key, password)`.
+    `(certificate, key)`, or `(certificate, key, password)`. `protocols`: what is offered by ALPN (RFC 7301), the
+    preferred first; a context of the user's offers what it was made to offer.
     """
 
-    __slots__ = ("_cert", "_context", "_trust_env", "_uncertified", "_verify")
+    __slots__ = ("_cert", "_context", "_protocols", "_trust_env", "_uncertified", "_verify")
 
-    def __init__(self, verify: Any = True, cert: Any = None, *, trust_env: bool = True) -> None:
+    def __init__(
+        self,
+        verify: Any = True,
+        cert: Any = None,
+        *,
+        trust_env: bool = True,
+        protocols: tuple[str, ...] = ("http/1.1",),
+    ) -> None:
         if not isinstance(verify, bool | str | os.PathLike) and not hasattr(verify, "wrap_bio"):
             raise TypeError(f"verify takes True, False, a path or an ssl.SSLContext, not {type(verify).__name__}")
+        _check_cert(cert)
         self._verify = verify
         self._cert = cert
         self._trust_env = trust_env
+        self._protocols = protocols
         self._context: ssl.SSLContext | None = None
         self._uncertified: TLSSettings | None = None
         if cert is not None or not isinstance(verify, bool):
@@ -48,7 +58,7 @@ class TLSSettings:
         if self._cert is None:
             return self
         if self._uncertified is None:
-            self._uncertified = TLSSettings(self._verify, trust_env=self._trust_env)
+            self._uncertified = TLSSettings(self._verify, trust_env=self._trust_env, protocols=self._protocols)
         return self._uncertified
 
     def _make(self) -> ssl.SSLContext:
@@ -59,11 +69,11 @@ class TLSSettings:
             return verify  # type: ignore[no-any-return]
         if verify is True and self._cert is None:
             variables = _trust_variables() if self._trust_env else None
-            key = (variables, os.environ.get("SSLKEYLOGFILE"))
+            key = (variables, os.environ.get("SSLKEYLOGFILE"), self._protocols)
             if key not in _shared:
-                _shared[key] = _trusting(trust_env=self._trust_env)
+                _shared[key] = self._offering(_trusting(trust_env=self._trust_env))
             return _shared[key]
-        context = _trusting(trust_env=self._trust_env) if verify is True else _configured(verify)
+        context = self._offering(_trusting(trust_env=self._trust_env) if verify is True else _configured(verify))
         if self._cert is not None:
             parts = (self._cert,) if isinstance(self._cert, str | os.PathLike) else tuple(self._cert)
             for path in parts[:2]:
@@ -73,6 +83,39 @@ class TLSSettings:
             except OSError as error:
                 raise OSError(f"cert={parts[0]!r} cannot be loaded: {error}") from error
         return context
+
+    def _offering(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        context.set_alpn_protocols(list(self._protocols))
+        return context
+
+
+def _check_cert(cert: Any) -> None:
+    if cert is None or isinstance(cert, str | os.PathLike):
+        return
+    takes = "cert takes a path, (certificate, key) or (certificate, key, password)"
+    if not isinstance(cert, tuple | list):
+        raise TypeError(f"{takes}, not {type(cert).__name__}")
+    if len(cert) not in (2, 3):
+        raise TypeError(f"{takes}, not {len(cert)} parts")
+    for part in cert[:2]:
+        if not isinstance(part, str | os.PathLike):
+            raise TypeError(f"{takes}, and no {type(part).__name__} as a path")
+
+
+def covers(certificate: dict[str, Any] | None, host: str) -> bool:
+    """Whether a verified certificate is valid for a host (RFC 6125 §6.4, RFC 9525 §6.3).
+
+    >>> covers({"subjectAltName": (("DNS", "*.example.org"),)}, "www.example.org")
+    True
+    """
+    host = host.lower().rstrip(".")
+    for kind, told in (certificate or {}).get("subjectAltName", ()):
+        name = told.lower()
+        if kind == "DNS" and (name == host or (name[:2] == "*." and name[1:] == host[host.find(".") :])):
+            return True
+        if kind == "IP Address" and name == host:
+            return True
+    return False
 
 
 def _check_path(option: str, path: str | os.PathLike[str]) -> None:
@@ -100,7 +143,7 @@ def _trusting(*, trust_env: bool) -> ssl.SSLContext:
         context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         context = _system_context(ignored=bool(file or folder))
-    return _finished(context)
+    return context
 
 
 def _system_context(*, ignored: bool) -> ssl.SSLContext:
@@ -136,9 +179,4 @@ def _configured(verify: Literal[False] | str | os.PathLike[str]) -> ssl.SSLConte
                 context = ssl.create_default_context(cafile=verify)
         except ssl.SSLError as error:
             raise OSError(f"verify={os.fspath(verify)!r} holds no certificates: {error}") from error
-    return _finished(context)
-
-
-def _finished(context: ssl.SSLContext) -> ssl.SSLContext:
-    context.set_alpn_protocols(["http/1.1"])  # RFC 7301; RFC 9112 §2.3
     return context

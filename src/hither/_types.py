@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypedDict
 
 from ._headers import Headers
@@ -23,7 +23,6 @@ ContentTypes: TypeAlias = Any
 AuthTypes: TypeAlias = Auth | tuple[str | bytes, str | bytes] | Callable[[Any], Any]
 TimeoutTypes: TypeAlias = float | tuple[float | None, float | None] | Timeout | None
 URLTypes: TypeAlias = URL | str
-BytesStream: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
 
 
 class RequestOptions(TypedDict, total=False):
@@ -58,6 +57,7 @@ class ClientOptions(TypedDict, total=False):
     base_url: URLTypes
     limits: Limits
     http1: bool
+    http2: bool
     verify: bool | str | os.PathLike[str] | ssl.SSLContext
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     trust_env: bool

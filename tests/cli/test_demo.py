@@ -70,7 +70,7 @@ def test_the_demo_on_a_terminal_is_coloured_and_draws_the_upload():
 
 def test_the_demo_covers_the_tour():
     titles = " ".join(step.title for step in STEPS)
-    for word in ("request", "async", "stream", "redirect", "cookie", "upload", "time-out", "200 concurrent"):
+    for word in ("request", "async", "stream", "redirect", "cookie", "upload", "time-out", "200 concurrent", "HTTP/2"):
         assert word in titles
 
 
@@ -78,7 +78,11 @@ def test_the_demo_covers_the_tour():
 def test_each_code_line_is_what_the_step_runs(step):
     """The lines of the code stand in the function, in order."""
     source = inspect.getsource(step.run).partition("def ")[2]
-    names = {"AsyncClient()": "tour.async_client()", "range(200)": "range(CONCURRENT)"}
+    names = {
+        "AsyncClient(": "tour.async_client(",
+        "=Limits(": "=hither.Limits(",
+        "range(200)": "range(CONCURRENT)",
+    }
     code = step.code
     for shown, real in names.items():
         code = code.replace(shown, real)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import hither
-from hither.net.base import Runtime, Stream
+from hither.net.base import LOOK_UP, Runtime, Stream
 from servers.raw import RawServer, head, request, response, until_closed, wait
 
 
@@ -121,6 +122,32 @@ class TestReading:
             with pytest.raises(TimeoutError):
                 await stream.read(0.02)
 
+    async def test_begun_it_says_whether_there_is_anything_to_await(self, face):
+        async with pair(face) as (stream, peer):
+            rest = stream.begin_write(b"hello", 5)
+            if rest is not None:
+                await rest
+            assert peer.recv(100) == b"hello"
+            peer.sendall(b"one")
+            begun = stream.begin_read(5)
+            assert (begun if isinstance(begun, bytes) else await begun) == b"one"
+            if face.name != "sync":
+                waiting = stream.begin_read(5)
+                peer.sendall(b"two")
+                assert await waiting == b"two"
+            peer.shutdown(socket.SHUT_WR)
+            assert await stream.read(5) == b""
+            begun = stream.begin_read(5)
+            assert (begun if isinstance(begun, bytes) else await begun) == b""
+
+    async def test_begun_it_keeps_the_time_limit(self, face):
+        async with pair(face) as (stream, _):
+            with pytest.raises(TimeoutError):
+                assert await stream.begin_read(0.01)
+        async with pair(face) as (stream, _):
+            with pytest.raises(TimeoutError):
+                assert await stream.begin_write(bytes(2**24), 0.05)
+
     async def test_is_readable(self, face):
         async with pair(face) as (stream, peer):
             assert not stream.is_readable()
@@ -130,6 +157,20 @@ class TestReading:
             assert not stream.is_readable()
             peer.close()
             assert stream.is_readable()
+
+    async def test_what_comes_while_nobody_reads_is_bounded_and_not_lost(self, face):
+        content = os.urandom(2**23)
+        async with pair(face) as (stream, peer):
+            sender = threading.Thread(target=peer.sendall, args=(content,))
+            sender.start()
+            data = await stream.read(5)
+            for _ in range(20):
+                await runtime_of(face).sleep(0.001)
+            assert getattr(stream, "_ahead_size", 0) <= 2**18 + 2**17
+            while len(data) < len(content):
+                data += await stream.read(5)
+            assert data == content
+            await face.call(sender.join, 5)
 
     async def test_a_reset_is_an_os_error(self, face):
         import struct
@@ -177,6 +218,33 @@ class TestWriting:
             await _flushed(face, stream, reader)
             assert received == [first + more]
 
+    async def test_upload_looks_up_even_while_the_socket_takes_all_it_gives(self, face):
+        async with pair(face) as (stream, peer):
+            reader = threading.Thread(target=_drain, args=(peer,))
+            reader.start()
+            assert await stream.upload(bytes(65536), 5) is True
+            peer.sendall(b"stop")
+            while not stream.is_readable(ask_kernel=True):
+                await runtime_of(face).sleep(0.001)
+            # An event loop polls in one turn and hands on in the next: twice the distance between two looks.
+            assert False in [await stream.upload(bytes(65536), 5) for _ in range(2 * LOOK_UP + 1)]
+            assert await stream.read(5) == b"stop"
+            stream.close()
+            await face.call(reader.join, 5)
+
+    async def test_nothing_that_was_sent_is_held_any_more(self, face):
+        content = bytes(2**18)
+        before = sys.getrefcount(content)
+        async with pair(face) as (stream, peer):
+            reader = threading.Thread(target=_drain, args=(peer,))
+            reader.start()
+            while not await stream.upload(content, 5):
+                pass
+            await runtime_of(face).sleep(0.001)
+            assert sys.getrefcount(content) == before
+            stream.close()
+            await face.call(reader.join, 5)
+
     async def test_a_peer_that_does_not_read_meets_the_timeout(self, face):
         async with pair(face) as (stream, _):
             with pytest.raises(TimeoutError):
@@ -210,6 +278,12 @@ class TestWriting:
             stream.close()
             stream.send_now(b"x")
             stream.close()
+
+
+def _drain(peer: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while peer.recv(2**20):
+            pass
 
 
 def _all_of(peer: socket.socket, size: int) -> bytes:

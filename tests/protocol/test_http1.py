@@ -452,6 +452,41 @@ def test_one_parser_reads_one_response_after_the_other():
         assert (got.body, got.keep_alive, got.done, got.started) == (body, True, True, True)
 
 
+def test_a_whole_response_behind_a_known_head_is_taken_at_once():
+    forget()
+    parser = ResponseParser()
+    data = OK + b"Content-Length: 2\r\nConnection: close\r\n\r\nhi"
+    parser.expect("GET")
+    assert parser.receive_whole(data) is None
+    assert not parser.started
+    known = parser.receive_data(data)[0]
+    parser = ResponseParser()
+    parser.expect("GET")
+    assert parser.receive_whole(data) == (known, b"hi")
+    assert (parser.started, parser.done, parser.keep_alive) == (True, True, False)
+
+
+def test_what_is_no_whole_response_is_not_taken():
+    data = OK + b"Content-Length: 2\r\n\r\nhi"
+    assert receive(data).done
+    for method, other in [
+        ("GET", data[:-1]),
+        ("GET", data + b"!"),
+        ("GET", data[:-4]),
+        ("GET", b""),
+        ("GET", OK + b"Content-Length: 3\r\n\r\nhi"),
+        ("HEAD", data),
+        ("CONNECT", data),
+    ]:
+        parser = ResponseParser()
+        parser.expect(method)
+        assert parser.receive_whole(other) is None
+        assert not parser.started
+    parser.expect("GET")
+    parser.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert parser.receive_whole(data) is None
+
+
 def test_started_tells_whether_a_byte_of_the_answer_has_come():
     parser = ResponseParser()
     for _ in range(2):

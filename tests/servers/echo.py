@@ -1,5 +1,7 @@
 """A well-behaved HTTP/1.1 keep-alive server, one thread per connection, on TCP, TLS or a Unix socket.
 
+`HTTP2EchoServer` in http2.py gives the same answers over HTTP/2.
+
 | path | answer |
 |---|---|
 | `/json` | a small JSON object |
@@ -32,6 +34,7 @@ import json
 import re
 import threading
 import zlib
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -86,16 +89,37 @@ class Call:
     def send(
         self, body: bytes = b"", *fields: tuple[str, str], status: int = 200, content_type: str = "text/plain"
     ) -> None:
-        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
-        lines = [f"HTTP/1.1 {status} {phrase}", f"Content-Type: {content_type}"]
+        plain = [("Content-Type", content_type)]
         if status not in (204, 304) and status >= 200:
-            lines.append(f"Content-Length: {len(body)}")
-        lines += [f"{name}: {value}" for name, value in fields]
-        block = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-        self.connection.send(block if self.head.method == b"HEAD" or status in (204, 304) else block + body)
+            plain.append(("Content-Length", str(len(body))))
+        silent = self.head.method == b"HEAD" or status in (204, 304)
+        self.write(status, [*plain, *fields], b"" if silent else body)
 
     def send_json(self, value: Any, *fields: tuple[str, str], status: int = 200) -> None:
         self.send(json.dumps(value).encode(), *fields, status=status, content_type="application/json")
+
+    # -- how it is written: over HTTP/1.1 here
+
+    def write(self, status: int, fields: list[tuple[str, str]], body: bytes = b"") -> None:
+        """A head, and all of the body."""
+        self.connection.send(_head(status, fields) + body)
+
+    def write_interim(self, status: int, fields: list[tuple[str, str]]) -> None:
+        self.connection.send(_head(status, fields))
+
+    def write_chunks(self, fields: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:
+        """A head and a body of unknown length, each chunk by itself; `write_trailers` ends it."""
+        self.connection.send(_head(200, [*fields, ("Transfer-Encoding", "chunked")]))
+        for chunk in chunks:
+            self.connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+
+    def write_trailers(self, fields: list[tuple[str, str]]) -> None:
+        self.connection.send(b"0\r\n" + _fields(fields) + b"\r\n")
+
+    def write_slowly(self, fields: list[tuple[str, str]], body: bytes) -> None:
+        """A head, then byte after byte."""
+        self.connection.send(_head(200, fields))
+        self.connection.send_bytewise(body)
 
     # -- what is asked for
 
@@ -178,22 +202,19 @@ class Call:
         self._encoded("zstd", zstd.compress(b'{"coding": "zstd"}'))
 
     def do_stream(self) -> None:
-        self.connection.send(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
-            b"Trailer: X-Lines, X-Sha256\r\n\r\n"
-        )
         digest = hashlib.sha256()
-        for number in range(int(self.argument)):
-            line = LINE.format(number).encode()
-            digest.update(line)
-            self.connection.send(b"%x\r\n%b\r\n" % (len(line), line))
-        trailers = f"X-Lines: {self.argument}\r\nX-Sha256: {digest.hexdigest()}\r\n"
-        self.connection.send(b"0\r\n" + trailers.encode() + b"\r\n")
+
+        def lines() -> Iterator[bytes]:
+            for number in range(int(self.argument)):
+                line = LINE.format(number).encode()
+                digest.update(line)
+                yield line
+
+        self.write_chunks([("Content-Type", "text/plain"), ("Trailer", "X-Lines, X-Sha256")], lines())
+        self.write_trailers([("X-Lines", self.argument), ("X-Sha256", digest.hexdigest())])
 
     def do_drip(self) -> None:
-        size = int(self.argument)
-        self.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        self.connection.send_bytewise(b"." * size)
+        self.write_slowly([("Content-Length", self.argument)], b"." * int(self.argument))
 
     def do_big(self) -> None:
         self.send(bytes(int(self.argument)), content_type="application/octet-stream")
@@ -268,10 +289,8 @@ class Call:
         self.send(self.query["body"].encode(charset), content_type=f"text/plain; charset={charset}")
 
     def do_early_hints(self) -> None:
-        self.connection.send(
-            b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n"
-            b"Link: </script.js>; rel=preload; as=script\r\n\r\n"
-        )
+        links = ("</style.css>; rel=preload; as=style", "</script.js>; rel=preload; as=script")
+        self.write_interim(103, [("Link", link) for link in links])
         self.send(b"after the hints")
 
     def do_links(self) -> None:
@@ -284,3 +303,12 @@ class Call:
     def do_reset(self) -> None:
         self.ends = True
         self.connection.reset()
+
+
+def _head(status: int, fields: list[tuple[str, str]]) -> bytes:
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode() + _fields(fields) + b"\r\n"
+
+
+def _fields(fields: list[tuple[str, str]]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")

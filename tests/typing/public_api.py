@@ -92,6 +92,7 @@ def sync_client(context: ssl.SSLContext, transport: hither.BaseTransport) -> Non
         assert_type(client.headers, hither.Headers)
         client.cookies.save("cookies.json")
         client.cookies.load("cookies.json")
+        assert_type(client.cookies.records(), list[hither.Cookie])
 
 
 async def async_client(url: str) -> None:
@@ -165,7 +166,8 @@ def response_fields(response: hither.Response) -> None:
         print(hint)
     for name, link in response.links.items():
         print(name, link)
-    print(response.peer, response.tls, response.timings)
+    assert_type(response.timings, hither.Timings | None)
+    print(response.peer, response.tls)
     response.close()
 
 

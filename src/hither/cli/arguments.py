@@ -163,6 +163,17 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
         help="for all of it, in place of the limits of each phase (30 s without a byte)",
     )
     add("--connect-timeout", type=_seconds, metavar="SECONDS", help="for opening a connection (5 s)")
+    versions = group.add_mutually_exclusive_group()
+    versions.add_argument(
+        "--http1.1",
+        dest="http",
+        action="store_const",
+        const="1.1",
+        help="speak HTTP/1.1 only; without either, https:// servers choose",
+    )
+    versions.add_argument(
+        "--http2", dest="http", action="store_const", const="2", help="speak HTTP/2 only, on http:// without asking"
+    )
     add("-k", "--insecure", action="store_true", help="do not verify the server's certificate")
     add("--cacert", metavar="FILE", help="trust these certificate authorities, not the system's")
     add("--cert", metavar="FILE", help="show this client certificate (PEM, with its key unless --key)")

@@ -44,6 +44,9 @@ def _client_options(arguments: argparse.Namespace) -> dict[str, Any]:
     for path in (arguments.cacert, arguments.cert, arguments.key):
         if path and not Path(path).is_dir():
             _open(path).close()
+    if arguments.http:
+        options["http1"] = arguments.http == "1.1"
+        options["http2"] = arguments.http == "2"
     if arguments.insecure:
         options["verify"] = False
     elif arguments.cacert:

@@ -71,24 +71,104 @@ def _wake(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection, kept alive. `/name` is answered by `on_name`."""
+class Pages:
+    """What the server has to show: `/name` is answered by `on_name`, whatever version of HTTP it is asked in."""
 
-    server: DemoServer
+    server: Any  # the `DemoServer`
+    headers: Any  # the request's, with `get`
+    body: bytes
+    query: dict[str, str]
+
+    def serve(self, target: str) -> None:
+        """Answer a request whose headers and body are known."""
+        parts = urlsplit(target)
+        self.query = dict(parse_qsl(parts.query))
+        page = getattr(self, "on_" + parts.path.strip("/"), None)
+        if page is None:
+            self.send(b"no such page", "text/plain", status=404)
+        else:
+            page()
+
+    def send(self, content: bytes, media_type: str, *fields: tuple[str, str], status: int = 200) -> None:
+        """Send a whole response."""
+        raise NotImplementedError
+
+    def send_pieces(self, pieces: Iterable[bytes], media_type: str) -> None:
+        """Send a response piece by piece."""
+        raise NotImplementedError
+
+    def send_json(self, value: Any, *fields: tuple[str, str], status: int = 200) -> None:
+        """Send JSON."""
+        self.send(json.dumps(value).encode(), "application/json", *fields, status=status)
+
+    def on_hello(self) -> None:
+        """Greet."""
+        self.send_json({"hello": self.query.get("name", "you")})
+
+    def on_items(self) -> None:
+        """Create what was sent."""
+        self.send_json({"created": json.loads(self.body)}, ("Location", "/items/1"), status=201)
+
+    def on_item(self) -> None:
+        """Show one of many."""
+        self.send_json({"item": int(self.query["n"])})
+
+    def on_old(self) -> None:
+        """Lead to a new place."""
+        self.send_json({}, ("Location", "/hello?name=newcomer"), status=301)
+
+    def on_login(self) -> None:
+        """Set a cookie."""
+        self.send_json({}, ("Set-Cookie", "visitor=ada; Path=/; HttpOnly"))
+
+    def on_visitor(self) -> None:
+        """Show the cookie."""
+        self.send_json({"cookie": self.headers.get("Cookie")})
+
+    def on_poem(self) -> None:
+        """A thousand lines, each a piece."""
+        self.send_pieces(POEM.encode().splitlines(keepends=True), "text/plain; charset=utf-8")
+
+    def on_squeezed(self) -> None:
+        """Show the poem in gzip."""
+        self.send(gzip.compress(POEM.encode()), "text/plain", ("Content-Encoding", "gzip"))
+
+    def on_upload(self) -> None:
+        """Describe what was sent."""
+        self.send_json(
+            {
+                "type": self.headers.get("Content-Type"),
+                "length": len(self.body),
+                "sha256": hashlib.sha256(self.body).hexdigest(),
+            }
+        )
+
+    def on_slow(self) -> None:
+        """Answer late."""
+        self.server.stopping.wait(float(self.query["seconds"]))
+        self.send_json({"slept": True})
+
+
+class _Handler(Pages, BaseHTTPRequestHandler):
+    """One connection, kept alive."""
+
     protocol_version = "HTTP/1.1"
     server_version = "demo"
     disable_nagle_algorithm = True
     wbufsize = -1  # head and body leave in one piece
 
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        self.query = dict(parse_qsl(parts.query))
-        self.body = b"".join(self._body())
-        answer = getattr(self, "on_" + parts.path.strip("/"), None)
-        if answer is None:
-            self._send(b"no such page", "text/plain", status=404)
+    def handle(self) -> None:
+        """Serve the connection in the version of HTTP that its first bytes are of (RFC 9113 §3.4)."""
+        if self.connection.recv(4, socket.MSG_PEEK) == b"PRI ":
+            from .demo_http2 import serve
+
+            serve(self.connection, self.server)
         else:
-            answer()
+            super().handle()
+
+    def _serve(self) -> None:
+        self.body = b"".join(self._body())
+        self.serve(self.path)
 
     do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815 # the base's names
 
@@ -103,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass
 
-    def _send(self, content: bytes, media_type: str, *fields: tuple[str, str], status: int = 200) -> None:
+    def send(self, content: bytes, media_type: str, *fields: tuple[str, str], status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
@@ -113,54 +193,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _send_json(self, value: Any, *fields: tuple[str, str], status: int = 200) -> None:
-        self._send(json.dumps(value).encode(), "application/json", *fields, status=status)
-
-    # The pages
-
-    def on_hello(self) -> None:
-        self._send_json({"hello": self.query.get("name", "you")})
-
-    def on_items(self) -> None:
-        self._send_json({"created": json.loads(self.body)}, ("Location", "/items/1"), status=201)
-
-    def on_item(self) -> None:
-        self._send_json({"item": int(self.query["n"])})
-
-    def on_old(self) -> None:
-        self._send_json({}, ("Location", "/hello?name=newcomer"), status=301)
-
-    def on_login(self) -> None:
-        self._send_json({}, ("Set-Cookie", "visitor=ada; Path=/; HttpOnly"))
-
-    def on_visitor(self) -> None:
-        self._send_json({"cookie": self.headers.get("Cookie")})
-
-    def on_poem(self) -> None:
-        """A thousand lines, each a chunk."""
+    def send_pieces(self, pieces: Iterable[bytes], media_type: str) -> None:
+        """Send each piece as a chunk."""
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Type", media_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for line in POEM.encode().splitlines(keepends=True):
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
-
-    def on_squeezed(self) -> None:
-        self._send(gzip.compress(POEM.encode()), "text/plain", ("Content-Encoding", "gzip"))
-
-    def on_upload(self) -> None:
-        self._send_json(
-            {
-                "type": self.headers.get("Content-Type"),
-                "length": len(self.body),
-                "sha256": hashlib.sha256(self.body).hexdigest(),
-            }
-        )
-
-    def on_slow(self) -> None:
-        self.server.stopping.wait(float(self.query["seconds"]))
-        self._send_json({"slept": True})
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the base's name
         """Keep the terminal to the tour."""

@@ -38,9 +38,9 @@ class Tour:
         self.client = client
         self.show = show
 
-    def async_client(self) -> hither.AsyncClient:
+    def async_client(self, **options: Any) -> hither.AsyncClient:
         """Return a new async client of the server."""
-        return hither.AsyncClient(base_url=self.server.url, timeout=20, trust_env=False)
+        return hither.AsyncClient(base_url=self.server.url, timeout=20, trust_env=False, **options)
 
 
 class WrongResult(Exception):  # a finding about the step, shown by this name
@@ -184,6 +184,20 @@ async def _concurrent(tour: Tour) -> str:
         responses = await asyncio.gather(*(client.get(f"/item?n={n}") for n in range(CONCURRENT)))
     expect([r.json() for r in responses], [{"item": n} for n in range(CONCURRENT)])
     return f"{len(responses)} right answers over {tour.server.connections - before} connections"
+
+
+@step(
+    f"HTTP/2: {CONCURRENT} requests over one connection",
+    "async with AsyncClient(http1=False, limits=Limits(max_connections=1)) as client: "
+    f'await asyncio.gather(*(client.get(f"/item?n={{n}}") for n in range({CONCURRENT})))',
+)
+async def _http2(tour: Tour) -> str:
+    before = tour.server.connections
+    async with tour.async_client(http1=False, limits=hither.Limits(max_connections=1)) as client:
+        responses = await asyncio.gather(*(client.get(f"/item?n={n}") for n in range(CONCURRENT)))
+    expect([r.json() for r in responses], [{"item": n} for n in range(CONCURRENT)])
+    expect({r.http_version for r in responses}, {"HTTP/2"})
+    return f"{len(responses)} right answers in HTTP/2 over {tour.server.connections - before} connection"
 
 
 def _digest(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from .._body import PIECE
 from .._errors import (
     LocalProtocolError,
     ReadError,
@@ -46,10 +47,10 @@ class _Framing:
         self._chunked = declared is None
         self._sent = 0
 
-    def frame(self, piece: bytes) -> bytes:
+    def frame(self, piece: bytes | memoryview) -> bytes | memoryview:
         """Return a piece as it is sent, or for b"" the end of the body."""
         if self._chunked:
-            return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
+            return b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if piece else b"0\r\n\r\n"
         self._sent += len(piece)
         declared = self._declared or 0
         if self._sent > declared or (not piece and self._sent < declared):
@@ -63,6 +64,7 @@ class HTTP1Connection:
     """A stream that carries one exchange at a time. `reusable` tells whether it may carry the next."""
 
     __slots__ = (
+        "_content",
         "_events",
         "_next",
         "_parser",
@@ -76,9 +78,12 @@ class HTTP1Connection:
         "trailers",
     )
 
+    multiplexed = False
+
     def __init__(self, stream: Stream, info: tuple[Any, Any, tuple[float, float, float]]) -> None:
         self._stream = stream
         self._parser = ResponseParser()
+        self._content: bytes | None = None  # where it came together with the head
         self._events: list[Event] = []  # of the response being read
         self._next = 0  # the first of them that is not taken yet
         self._sent_whole = True
@@ -93,6 +98,12 @@ class HTTP1Connection:
     def answered(self) -> bool:
         """At least one byte of the response has come."""
         return self._parser.started
+
+    def leave(self) -> None:
+        """Nothing more is read of this exchange; unless it is complete, the connection cannot be used again."""
+
+    async def aleave(self) -> None:
+        """The same, where others may be told."""
 
     def close(self) -> None:
         """Close at once."""
@@ -121,7 +132,9 @@ class HTTP1Connection:
         if body is None or (isinstance(body, bytes) and len(body) <= _ONE_WRITE and not _IN_STEPS.search(head)):
             data = head if body is None else head + body
             try:
-                await self._stream.write(data, deadline.write)
+                rest = self._stream.begin_write(data, deadline.write)
+                if rest is not None:
+                    await rest
             except OSError as error:
                 raise _write_failure(error, deadline) from error
         else:
@@ -131,10 +144,16 @@ class HTTP1Connection:
                 return answer
         marks[SENT] = monotonic()
         try:
-            data = await self._stream.read(deadline.read)
+            reading = self._stream.begin_read(deadline.read)
+            data = reading if isinstance(reading, bytes) else await reading
         except OSError as error:
             raise _read_failure(error, deadline) from error
         marks[ANSWERED] = monotonic()
+        whole = parser.receive_whole(data)
+        if whole is not None:
+            answer, self._content = whole
+            self.reusable = parser.keep_alive
+            return answer
         self._events = events = parser.receive_data(data) if data else parser.receive_end()
         if events:
             first = events[0]
@@ -215,9 +234,10 @@ class HTTP1Connection:
 
     async def _upload(self, body: bytes | Body, framing: _Framing, deadline: Deadline | Timeout) -> ResponseHead | None:
         position = 0
+        piece: bytes | memoryview
         while True:
             if isinstance(body, bytes):
-                piece = body[position : position + _ONE_WRITE]
+                piece = memoryview(body)[position : position + PIECE]
                 position += len(piece)
             else:
                 piece = await body.read_chunk()
@@ -228,7 +248,7 @@ class HTTP1Connection:
             if answer is not None or not piece:
                 return answer
 
-    async def _give(self, data: bytes, deadline: Deadline | Timeout) -> ResponseHead | None:
+    async def _give(self, data: bytes | memoryview, deadline: Deadline | Timeout) -> ResponseHead | None:
         """Write a piece of the body; return the response's head as soon as it comes."""
         try:
             while not await self._stream.upload(data, deadline.write):
@@ -256,6 +276,9 @@ class HTTP1Connection:
 
     def take_complete(self) -> bytes | None:
         """Return the whole content if it is there already; None when more must be read."""
+        content, self._content = self._content, None
+        if content is not None:
+            return content
         events = self._events
         last = events[-1]
         if not isinstance(last, End):
@@ -288,11 +311,20 @@ class HTTP1Connection:
 
 def _write_failure(error: OSError, deadline: Deadline | Timeout) -> TransportError:
     if isinstance(error, TimeoutError):
-        return deadline.expired(WriteTimeout, "write", "sending the request")
+        if error.errno is None:
+            return deadline.expired(WriteTimeout, "write", "sending the request")
+        return WriteError(f"the server went silent while the request was sent: {error}")  # the kernel's ETIMEDOUT
     return WriteError(f"the connection broke while the request was sent: {error}")
 
 
 def _read_failure(error: OSError, deadline: Deadline | Timeout) -> TransportError:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and error.errno is None:
         return deadline.expired(ReadTimeout, "read", "waiting for the response")
+    return read_failure(error)
+
+
+def read_failure(error: OSError) -> ReadError:
+    """Say why nothing more can be read."""
+    if isinstance(error, TimeoutError):
+        return ReadError(f"the server went silent while the response was read: {error}")  # the kernel's ETIMEDOUT
     return ReadError(f"the connection broke while the response was read: {error}")

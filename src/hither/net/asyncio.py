@@ -12,7 +12,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .base import READ_SIZE, Parker, Runtime, Stream, run_sync
+from .base import LARGE, LOOK_UP, READ_SIZE, Parker, Runtime, Stream, run_sync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PROACTOR = sys.platform == "win32"
-_HIGH_WATER = 4 * READ_SIZE  # bytes read ahead of the reader before the socket is left alone (asyncio: 64 KiB x 2)
+_HIGH_WATER = 256 * 1024  # bytes read ahead of the reader before the socket is left alone (asyncio: 64 KiB x 2)
 
 
 class AsyncioStream(asyncio.BufferedProtocol, Stream):
@@ -45,6 +45,7 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         "_timer",
         "_timer_at",
         "_transport",
+        "_uploads",
         "_watching",
     )
 
@@ -58,6 +59,7 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         self._reader: asyncio.Future[bytes] | None = None
         self._drain: asyncio.Future[None] | None = None
         self._watching = False
+        self._uploads = 0
         self._paused = False
         self._eof = False
         self._lost: BaseException | None = None
@@ -79,6 +81,7 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         data = bytes(self._buffer[:nbytes])
         reader = self._reader
         if reader is not None and not reader.done():
+            self._reader = None
             reader.set_result(data)
             return
         self._ahead.append(data)
@@ -131,22 +134,38 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
     # What the connection calls
 
     async def read(self, timeout: float | None) -> bytes:
+        reader = self.begin_read(timeout)
+        if isinstance(reader, bytes):
+            return reader
+        try:
+            return await reader
+        except asyncio.CancelledError:
+            self._put_back(reader)
+            raise
+        finally:
+            self._reader = None
+
+    def begin_read(self, timeout: float | None) -> bytes | asyncio.Future[bytes]:
         if self._ahead:
             return self._take()
         if self._eof:
             return b""
         if self._lost is not None:
             raise self._lost
-        reader: asyncio.Future[bytes] = self._loop.create_future()
-        self._reader = reader
-        if timeout is not None:
-            self._arm(timeout)
-        else:
+        self._reader = reader = self._loop.create_future()
+        if timeout is None:
             self._deadline = math.inf
-        try:
-            return await reader
-        finally:
-            self._reader = None
+        else:
+            self._deadline = at = monotonic() + timeout
+            if self._timer is None or at < self._timer_at:
+                self._arm(timeout)
+        return reader
+
+    def _put_back(self, reader: asyncio.Future[bytes]) -> None:
+        """Keep what came just before its reader was cancelled."""
+        if not reader.cancelled() and reader.exception() is None and (data := reader.result()):
+            self._ahead.appendleft(data)
+            self._ahead_size += len(data)
 
     def _take(self) -> bytes:
         data = self._ahead.popleft()
@@ -159,17 +178,23 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         return data
 
     async def write(self, data: bytes, timeout: float | None) -> None:
+        rest = self.begin_write(data, timeout)
+        if rest is not None:
+            await rest
+
+    def begin_write(self, data: bytes, timeout: float | None) -> Awaitable[None] | None:
         if self._lost is not None:
             raise self._lost
         self._transport.write(data)
-        if self._paused:
-            await self._drained(timeout)
+        return self._drained(timeout) if self._paused else None
 
-    async def upload(self, data: bytes, timeout: float | None) -> bool:
+    async def upload(self, data: bytes | memoryview, timeout: float | None) -> bool:
         if data and self._lost is None:
             self._transport.write(data)
-        # One turn of the loop, so that an early answer is seen even while the socket takes all we give.
-        await asyncio.sleep(0)
+        self._uploads += 1
+        if len(data) < LARGE or self._uploads % LOOK_UP == 0:
+            # One turn of the loop, so that an early answer is seen even while the socket takes all we give.
+            await asyncio.sleep(0)
         if self._paused and not self.is_readable(ask_kernel=False):
             self._watching = True
             try:
@@ -181,6 +206,27 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
         if self._lost is not None:
             raise self._lost
         return not self._paused
+
+    def send(self, data: bytes) -> bool:
+        if self._lost is not None:
+            raise self._lost
+        if data:
+            self._transport.write(data)
+        return not self._paused
+
+    async def writable(self, timeout: float | None, alone: bool) -> bool:
+        if self._paused and not (alone and self.is_readable(ask_kernel=False)):
+            self._watching = alone
+            try:
+                await self._drained(timeout)
+            finally:
+                self._watching = False
+        if self._lost is not None:
+            raise self._lost
+        return not (alone and self.is_readable(ask_kernel=False))
+
+    def nudge(self) -> None:
+        self._wake_writer()
 
     async def _drained(self, timeout: float | None) -> None:
         self._drain = self._loop.create_future()
@@ -195,13 +241,9 @@ class AsyncioStream(asyncio.BufferedProtocol, Stream):
             raise self._lost
 
     def _arm(self, timeout: float) -> None:
-        at = monotonic() + timeout
-        if self._timer is not None and self._timer_at <= at:
-            self._deadline = at
-            return
         if self._timer is not None:
             self._timer.cancel()
-        self._deadline = self._timer_at = at
+        self._timer_at = self._deadline
         self._timer = self._loop.call_later(timeout, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -327,6 +369,9 @@ class AsyncioRuntime(Runtime):
     def parker(self) -> Parker:
         return AsyncioParker(self._loop)
 
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -396,7 +441,7 @@ class AsyncioRuntime(Runtime):
 
     async def open(self, sock: socket.socket) -> Stream:
         # Windows' proactor fills a buffer in the background, so there each stream needs one of its own.
-        buffer = memoryview(bytearray(READ_SIZE)) if _PROACTOR else self._buffer
+        buffer = memoryview(bytearray(LARGE)) if _PROACTOR else self._buffer
 
         def protocol() -> AsyncioStream:
             return AsyncioStream(self._loop, sock, buffer)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from .base import READ_SIZE, Parker, Runtime, Stream
+from .base import LARGE, LOOK_UP, READ_SIZE, Parker, Runtime, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WINDOWS = sys.platform == "win32"
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
+_AT_ONCE = None if _MSG_DONTWAIT else LARGE  # bytes of an upload given to a `send` that cannot be kept from blocking
 
 
 class _SelectPoll:
@@ -59,7 +60,17 @@ def _milliseconds(seconds: float | None) -> float | None:
 class BlockingStream(Stream):
     """A socket in blocking mode, whose timeouts the kernel keeps (SO_RCVTIMEO): one system call a read."""
 
-    __slots__ = ("_idle_poll", "_read_timeout", "_receive", "_send", "_sock", "_unsent", "_write_timeout")
+    __slots__ = (
+        "_either_poll",
+        "_idle_poll",
+        "_read_timeout",
+        "_receive",
+        "_send",
+        "_sock",
+        "_unsent",
+        "_uploads",
+        "_write_timeout",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(True)
@@ -69,9 +80,14 @@ class BlockingStream(Stream):
         self._read_timeout: float | None = None
         self._write_timeout: float | None = None
         self._idle_poll: Any = None
+        self._either_poll: Any = None
+        self._uploads = 0
         self._unsent = memoryview(b"")
 
     async def read(self, timeout: float | None) -> bytes:
+        return self.begin_read(timeout)
+
+    def begin_read(self, timeout: float | None) -> bytes:
         if timeout != self._read_timeout:
             self._set_timeout("SO_RCVTIMEO", timeout)
             self._read_timeout = timeout
@@ -81,6 +97,9 @@ class BlockingStream(Stream):
             raise TimeoutError from None
 
     async def write(self, data: bytes, timeout: float | None) -> None:
+        self.begin_write(data, timeout)
+
+    def begin_write(self, data: bytes, timeout: float | None) -> None:
         if timeout != self._write_timeout:
             self._set_timeout("SO_SNDTIMEO", timeout)
             self._write_timeout = timeout
@@ -93,22 +112,31 @@ class BlockingStream(Stream):
         except BlockingIOError:
             raise TimeoutError from None
 
-    async def upload(self, data: bytes, timeout: float | None) -> bool:
+    async def upload(self, data: bytes | memoryview, timeout: float | None) -> bool:
         if data:
             self._unsent = memoryview(b"".join((self._unsent, data)) if self._unsent else data)
-        poll = _new_poll()
-        poll.register(self._sock, _POLLIN | _POLLOUT)
+        self._uploads += 1
+        look_up = len(data) < LARGE or self._uploads % LOOK_UP == 0 or not _MSG_DONTWAIT
         while self._unsent:
-            events = poll.poll(_milliseconds(timeout))
-            if not events:
-                raise TimeoutError
-            if events[0][1] & ~_POLLOUT:
+            if look_up and not self._may_send(timeout):
                 return False
+            look_up = True
             try:
-                self._unsent = self._unsent[self._send(self._unsent[:READ_SIZE], _MSG_DONTWAIT) :]
+                self._unsent = self._unsent[self._send(self._unsent[:_AT_ONCE], _MSG_DONTWAIT) :]
             except BlockingIOError:
                 continue
+        self._unsent = memoryview(b"")  # an empty slice would keep all that it was cut from
         return True
+
+    def _may_send(self, timeout: float | None) -> bool:
+        """Wait until the socket takes more; False when the peer has said something."""
+        if self._either_poll is None:
+            self._either_poll = _new_poll()
+            self._either_poll.register(self._sock, _POLLIN | _POLLOUT)
+        events = self._either_poll.poll(_milliseconds(timeout))
+        if not events:
+            raise TimeoutError
+        return not events[0][1] & ~_POLLOUT
 
     def _set_timeout(self, option: str, timeout: float | None) -> None:
         sock = self._sock
@@ -123,6 +151,25 @@ class BlockingStream(Stream):
             microseconds = 0 if timeout is None else max(1, int(timeout * 1_000_000))
             value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
         sock.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
+
+    def send(self, data: bytes) -> bool:
+        rest: bytes | memoryview = data
+        if self._unsent:
+            rest = b"".join((self._unsent, data)) if data else self._unsent
+        if not rest:
+            return True
+        try:
+            sent = self._send(rest, _MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        self._unsent = memoryview(rest)[sent:]
+        return sent == len(rest)
+
+    async def writable(self, timeout: float | None, alone: bool) -> bool:
+        return self._may_send(timeout)
+
+    def nudge(self) -> None:
+        """`writable` looks for both always."""
 
     def is_readable(self, ask_kernel: bool = True) -> bool:
         if self._idle_poll is None:
@@ -173,6 +220,9 @@ class BlockingRuntime(Runtime):
 
     def parker(self) -> Parker:
         return BlockingParker()
+
+    async def turn(self) -> None:
+        return
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - it is the blocking runtime

@@ -6,10 +6,11 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING
 
-from .base import Stream
+from .base import READ_SIZE, Stream
 
 if TYPE_CHECKING:
     import socket
+    import threading
     from collections.abc import Callable
 
 _RECORD = 16384  # bytes: the largest TLS record's content, RFC 8446 §5.1
@@ -18,7 +19,7 @@ _RECORD = 16384  # bytes: the largest TLS record's content, RFC 8446 §5.1
 class TLSStream(Stream):
     """A stream that encrypts onto another one. Call `handshake` first; `OSError` (ssl.SSLError) when it fails."""
 
-    __slots__ = ("_ended", "_incoming", "_inner", "_object", "_outgoing", "_waiting")
+    __slots__ = ("_ended", "_failure", "_guard", "_incoming", "_inner", "_object", "_outgoing", "_plain", "_waiting")
 
     def __init__(
         self,
@@ -34,7 +35,10 @@ class TLSStream(Stream):
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
         self._ended = False  # the peer has said that it will send no more
+        self._failure: ssl.SSLError | None = None  # what came after the last that could be decrypted
         self._waiting = b""  # decrypted while something was sent
+        self._plain = memoryview(b"")  # of an upload, not encrypted yet
+        self._guard: threading.Lock | None = None  # held while the TLS session is used, where threads share it
 
     @property
     def tls(self) -> ssl.SSLObject:
@@ -66,7 +70,12 @@ class TLSStream(Stream):
             self._incoming.write_eof()
 
     def _decrypt(self) -> bytes | None:
-        """All that is decrypted and at hand; b"" at the end, None when more must be read first."""
+        """All that is decrypted and at hand; b"" at the end, None when more must be read first.
+
+        What was decrypted before a fatal error is returned, and the error raised by the next call.
+        """
+        if self._failure is not None:
+            raise self._failure
         pieces: list[bytes] = []
         try:
             while self._incoming.pending or self._object.pending():
@@ -79,9 +88,18 @@ class TLSStream(Stream):
             pass
         except ssl.SSLZeroReturnError:
             self._ended = True
+        except ssl.SSLError as error:
+            self._failure = error
+            self._ended = True
+            self._inner.send_now(self._outgoing.read())  # the alert that tells the peer why
+            if not pieces:
+                raise
         if not pieces and not self._ended:
             return None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def share(self, lock: threading.Lock) -> None:
+        self._guard = lock
 
     async def _advance(self, timeout: float | None) -> bytes | None:
         """Read once from the stream underneath; return what `_decrypt` makes of it."""
@@ -91,13 +109,26 @@ class TLSStream(Stream):
             # framing, which the protocol above checks. OpenSSL is not told: it would forget the certificate.
             self._ended = True
             return b""
+        if self._guard is not None:
+            with self._guard:
+                return self._decrypt_shared(data)
         self._incoming.write(data)
         return self._decrypt()
+
+    def _decrypt_shared(self, data: bytes) -> bytes | None:
+        """Decrypt, and send at once what TLS has to say itself. The lock is held."""
+        self._incoming.write(data)
+        plain = self._decrypt()
+        if self._outgoing.pending:
+            self._inner.send(self._outgoing.read())
+        return plain
 
     async def read(self, timeout: float | None) -> bytes:
         if self._waiting:
             data, self._waiting = self._waiting, b""
             return data
+        if self._guard is not None:
+            return await self._read_shared(timeout)
         plain = self._decrypt()
         while plain is None:
             plain = await self._advance(timeout)
@@ -105,19 +136,47 @@ class TLSStream(Stream):
                 await self._flush(timeout)
         return plain
 
+    async def _read_shared(self, timeout: float | None) -> bytes:
+        plain = None
+        if self._incoming.pending or self._ended:  # what came with the handshake's last bytes, or an end
+            with self._guard:  # type: ignore[union-attr]
+                plain = self._decrypt_shared(b"")
+        while plain is None:
+            plain = await self._advance(timeout)
+        return plain
+
     async def write(self, data: bytes, timeout: float | None) -> None:
         self._object.write(data)
         await self._inner.write(self._outgoing.read(), timeout)
 
-    async def upload(self, data: bytes, timeout: float | None) -> bool:
+    async def upload(self, data: bytes | memoryview, timeout: float | None) -> bool:
         if data:
-            self._object.write(data)
-        while not await self._inner.upload(self._outgoing.read(), timeout):
+            self._plain = memoryview(b"".join((self._plain, data)) if self._plain else data)
+        sent = True
+        while True:
+            if sent and self._plain:  # in steps: a `MemoryBIO` never gives back the room that it once needed
+                self._object.write(self._plain[:READ_SIZE])
+                self._plain = self._plain[READ_SIZE:] if len(self._plain) > READ_SIZE else memoryview(b"")
+            sent = await self._inner.upload(self._outgoing.read(), timeout)
+            if sent:
+                if not self._plain:
+                    return True
+                continue
             plain = await self._advance(timeout)
             if plain is not None:
                 self._waiting += plain
                 return False
-        return True
+
+    def send(self, data: bytes) -> bool:
+        if data:
+            self._object.write(data)
+        return self._inner.send(self._outgoing.read())
+
+    async def writable(self, timeout: float | None, alone: bool) -> bool:
+        return await self._inner.writable(timeout, alone)
+
+    def nudge(self) -> None:
+        self._inner.nudge()
 
     def is_readable(self, ask_kernel: bool = True) -> bool:
         return bool(self._waiting) or self._ended or self._incoming.pending > 0 or self._inner.is_readable(ask_kernel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -21,12 +22,14 @@ T = TypeVar("T")
 class TrioStream(Stream):
     """A socket under trio."""
 
-    __slots__ = ("_sock", "_trio", "_unsent")
+    __slots__ = ("_broken", "_changed", "_sock", "_trio", "_unsent")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._trio = trio.socket.from_stdlib_socket(sock)
         self._unsent = memoryview(b"")
+        self._broken: OSError | None = None  # what ended the sending
+        self._changed = trio.Event()  # `writable` may look again
 
     async def read(self, timeout: float | None) -> bytes:
         try:
@@ -47,7 +50,7 @@ class TrioStream(Stream):
             if scope.cancelled_caught:
                 raise TimeoutError
 
-    async def upload(self, data: bytes, timeout: float | None) -> bool:
+    async def upload(self, data: bytes | memoryview, timeout: float | None) -> bool:
         if data:
             self._unsent = memoryview(b"".join((self._unsent, data)) if self._unsent else data)
         await trio.lowlevel.checkpoint()
@@ -58,21 +61,58 @@ class TrioStream(Stream):
                 self._unsent = self._unsent[self._sock.send(self._unsent) :]
             except BlockingIOError:
                 await self._either_way(timeout)
+        self._unsent = memoryview(b"")  # an empty slice would keep all that it was cut from
         return True
 
     async def _either_way(self, timeout: float | None) -> None:
         """Wait until the socket can be read or written."""
-        with _limit(timeout) as scope:
-            async with trio.open_nursery() as nursery:
+        await _first(
+            timeout,
+            partial(trio.lowlevel.wait_readable, self._sock),
+            partial(trio.lowlevel.wait_writable, self._sock),
+        )
 
-                async def until(wait: Callable[[socket.socket], Any]) -> None:
-                    await wait(self._sock)
-                    nursery.cancel_scope.cancel()
+    def send(self, data: bytes) -> bool:
+        if self._broken is not None:
+            raise self._broken
+        if self._unsent:
+            self._unsent = memoryview(b"".join((self._unsent, data)))
+            return False
+        try:
+            sent = self._sock.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return True
+        self._unsent = memoryview(data)[sent:]
+        trio.lowlevel.spawn_system_task(self._send_rest)
+        return False
 
-                nursery.start_soon(until, trio.lowlevel.wait_readable)
-                nursery.start_soon(until, trio.lowlevel.wait_writable)
-        if scope.cancelled_caught:
-            raise TimeoutError
+    async def _send_rest(self) -> None:
+        """Send what `send` has kept, whoever is cancelled meanwhile."""
+        try:
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._sock)
+                with contextlib.suppress(BlockingIOError):
+                    self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except (OSError, ValueError, trio.ClosedResourceError) as error:
+            self._broken = error if isinstance(error, OSError) else _closed(error)
+            self._unsent = memoryview(b"")
+        self._changed.set()
+
+    async def writable(self, timeout: float | None, alone: bool) -> bool:
+        if self._unsent:
+            self._changed = changed = trio.Event()
+            if alone:
+                await _first(timeout, changed.wait, partial(trio.lowlevel.wait_readable, self._sock))
+            else:
+                await _first(timeout, changed.wait)
+        if self._broken is not None:
+            raise self._broken
+        return not (alone and self.is_readable())
+
+    def nudge(self) -> None:
+        self._changed.set()
 
     def is_readable(self, ask_kernel: bool = True) -> bool:
         import socket
@@ -102,6 +142,21 @@ class TrioStream(Stream):
 
 def _closed(error: Exception) -> OSError:
     return ConnectionAbortedError(f"the connection was closed: {error}")
+
+
+async def _first(timeout: float | None, *waits: Callable[[], Awaitable[Any]]) -> None:
+    """Wait for the first of several; `TimeoutError` when none comes in time."""
+    with _limit(timeout) as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def until(wait: Callable[[], Awaitable[Any]]) -> None:
+                await wait()
+                nursery.cancel_scope.cancel()
+
+            for wait in waits:
+                nursery.start_soon(until, wait)
+    if scope.cancelled_caught:
+        raise TimeoutError
 
 
 def _limit(timeout: float | None) -> trio.CancelScope:
@@ -149,6 +204,9 @@ class TrioRuntime(Runtime):
 
     def parker(self) -> Parker:
         return TrioParker()
+
+    async def turn(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)

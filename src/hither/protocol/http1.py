@@ -78,6 +78,9 @@ def encode_method(method: str) -> bytes:
     >>> encode_method("GET")
     b'GET'
     """
+    known = _methods.get(method)
+    if known is not None:
+        return known
     if _TOKEN.fullmatch(method) is None:
         raise LocalProtocolError(f"the method {method!r} is not a token: only letters, digits and !#$%&'*+-.^_`|~")
     encoded = method.encode("ascii")
@@ -234,9 +237,7 @@ class ResponseParser:
         "_state",
         "_total",
         "_trailers",
-        "done",
         "keep_alive",
-        "started",
     )
 
     def __init__(self) -> None:
@@ -250,9 +251,7 @@ class ResponseParser:
         self._overhead = 0
         self._informational = 0
         self._trailers: list[Field] = []
-        self.done = True  # no response is being received
         self.keep_alive = True  # as far as the last head told
-        self.started = False  # whether any byte of the response has come
 
     def expect(self, method: str) -> None:
         """Get ready for the response to a request with this method."""
@@ -260,25 +259,39 @@ class ResponseParser:
             raise RemoteProtocolError("the server sent bytes that no request asked for")
         self._method = method
         self._awaits_head = True
-        self.done = self.started = False
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of the response that is expected has come."""
+        return not self._awaits_head
+
+    @property
+    def done(self) -> bool:
+        """Whether no response is being received."""
+        return not self._awaits_head and self._state == self._excess
 
     @property
     def excess(self) -> bytes:
         """Bytes after the end of the response: a tunnel's first, or a fault of the server."""
         return bytes(self._buffer)
 
+    def receive_whole(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
+        """Take a whole response, behind a head that was seen before, and return head and content.
+
+        None when `data` is anything else: then nothing is taken, and it is for `receive_data`.
+        """
+        block, _, content = data.partition(b"\r\n\r\n")
+        known = _heads.get(block)
+        if known is None or known.whole != len(content) or not self._awaits_head or self._method in _BODILESS:
+            return None
+        self._awaits_head = False
+        self.keep_alive = known.keep_alive
+        return known.head, content
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the server."""
-        self.started = True
         if self._awaits_head:
             self._awaits_head = False
-            # The short way: a whole response at once, behind a head that was seen before.
-            end = data.find(b"\r\n\r\n")
-            known = _heads.get(data[:end]) if end > 0 else None
-            if known is not None and known.whole == len(data) - end - 4 and self._method not in _BODILESS:
-                self.done = True
-                self.keep_alive = known.keep_alive
-                return [known.head, data[end + 4 :], END]
             self._state = self._head
             self._informational = 0
         events: list[Event] = []
@@ -296,7 +309,6 @@ class ResponseParser:
             raise RemoteProtocolError("the server closed the connection without an answer")
         if state == self._until_close:
             self._state = self._excess
-            self.done = True
             return [END]
         if state == self._head:
             raise RemoteProtocolError("the server closed the connection inside the response's head")
@@ -395,7 +407,6 @@ class ResponseParser:
 
     def _finish(self, events: list[Event], end: End = END) -> None:
         self._state = self._excess
-        self.done = True
         events.append(end)
 
     def _length(self, data: bytes, position: int, events: list[Event]) -> int:

@@ -37,11 +37,9 @@ def respond(request: Request, head: ResponseHead, source: Source | None, started
         lowered = name.lower()
         head.coded = head.coded or lowered == b"content-encoding"
         head.sets_cookies = head.sets_cookies or lowered == b"set-cookie"
-    response = Response.received(request, head, [started, started, started, monotonic()], None)
-    if source is None:
-        response._arrive(b"")
-    else:
-        response._source = source
+    content = b"" if source is None else None
+    response = Response.received(request, head, [started, started, started, monotonic()], None, content)
+    response._source = response._source or source
     return response
 
 

@@ -27,6 +27,8 @@ class NetworkOptions(TypedDict, total=False):
     """The options of a client that are about its connections."""
 
     limits: Limits
+    http1: bool
+    http2: bool
     verify: bool | str | os.PathLike[str] | ssl.SSLContext
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     trust_env: bool
