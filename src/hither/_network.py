@@ -188,7 +188,7 @@ class Network:
         finally:
             if not keep:
                 exchange.close()
-                self.pool.release(lease, monotonic(), connection.usable)
+                self.pool.release(lease, marks[ANSWERED], connection.usable)
         return await self.send(request, deadline, marks[0], tries + 1)
 
     async def _alias(self, key: Any, deadline: Deadline | Timeout) -> Any:

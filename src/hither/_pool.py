@@ -152,6 +152,9 @@ class Pool:
                     return
                 doomed: list[Lease] = []
                 self._expire(doomed, now)
+            elif lease.users > 1 and reusable and not (self._line or origin.line or origin.gone):
+                lease.users -= 1
+                return
             else:
                 doomed = []
                 self._pass_on(lease, reusable, doomed)
@@ -268,6 +271,11 @@ class Pool:
 
     def _join(self, origin: _Origin, now: float, doomed: list[Lease]) -> Lease | None:
         """Return a lease of the origin that one more may share."""
+        lease = origin.shared[0]
+        connection = lease.connection
+        if 0 < lease.users < connection.capacity and connection.usable:
+            lease.users += 1
+            return lease
         for lease in list(origin.shared):
             connection = lease.connection
             if not lease.users:

@@ -9,6 +9,7 @@ the event loop; what the operating system does not take at once, one of the send
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from socket import SHUT_RDWR
 from time import monotonic
 
@@ -22,7 +23,7 @@ from .._errors import (
 )
 from ..protocol.events import End, Reset, ResponseHead
 from ..protocol.http2 import HTTP2
-from ..protocol.http2_frames import CANCEL, NO_ERROR, code_name
+from ..protocol.http2_frames import CANCEL, LARGEST_ID, NO_ERROR, code_name
 from .http1 import ANSWERED, SENT, read_failure
 
 TYPE_CHECKING = False
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _CONTINUE_WAIT = 1.0  # seconds for a 100 Continue before the body goes out anyway; as over HTTP/1.1
 _PIECE = 65536  # bytes of a body that one exchange sends before it is another's turn
 _PONG_WAIT = 1.0  # seconds for the answer to a PING before another connection is opened
+_LAST_ID = LARGEST_ID - 2  # no stream can be opened after this one
 _AT_HAND = 0.01  # seconds to read what has come already
 
 
@@ -52,10 +54,12 @@ class HTTP2Connection:
     """A stream that carries many exchanges at a time; `begin` starts one."""
 
     __slots__ = (
+        "_allowed",
         "_blocked",
         "_codec",
         "_doubted",
         "_drainers",
+        "_earliest",
         "_failure",
         "_flushing",
         "_heard",
@@ -65,12 +69,14 @@ class HTTP2Connection:
         "_parked",
         "_pusher",
         "_reader",
-        "_retired",
+        "_reads_until",
         "_runtime",
         "_stream",
         "_unsent",
+        "capacity",
         "fresh",
         "info",
+        "usable",
     )
 
     multiplexed = True
@@ -82,15 +88,20 @@ class HTTP2Connection:
         self._runtime = runtime
         self._lock = runtime.lock()
         self._codec = HTTP2(client=True)
+        self._allowed = self._codec.max_streams
         self._most_streams = limits.max_streams_per_connection
         self._idle_ping = limits.ping_after
         self._failure: TransportError | None = None
-        self._retired = False
+        self.usable = True  # new exchanges may begin
+        self.capacity = 0  # how many there may be at a time
+        self._set_capacity()
         self._heard = monotonic()
         self._doubted: float | None = None  # when the server was asked whether it is there
         self._flushing = False
         self._unsent = False  # the operating system has not taken all yet
         self._reader: Any = None  # who reads for all
+        self._reads_until = inf  # when its read ends at the latest
+        self._earliest = inf  # no parked exchange that the reader looks after has to be woken before
         self._pusher: Any = None  # who waits for the operating system to take more
         self._parked: dict[HTTP2Exchange, Parker] = {}  # the longest first
         self._blocked: dict[HTTP2Exchange, None] = {}  # whose windows are closed, the longest first
@@ -99,29 +110,22 @@ class HTTP2Connection:
 
     # What the pool and the network ask
 
-    @property
-    def usable(self) -> bool:
-        """Whether new exchanges may begin."""
-        return self._failure is None and not self._retired and self._codec.open
-
-    @property
-    def capacity(self) -> int:
-        """How many exchanges there may be at a time."""
-        most, allowed = self._most_streams, self._codec.max_streams
-        return allowed if most is None or allowed < most else most
-
     def begin(self) -> HTTP2Exchange:
         """Return a place for one exchange."""
         return HTTP2Exchange(self)
 
+    def _set_capacity(self) -> None:
+        most, allowed = self._most_streams, self._codec.max_streams
+        self.capacity = allowed if most is None or allowed < most else most
+
     def retire(self) -> None:
         """Begin no more exchanges; those under way go on."""
-        self._retired = True
+        self.usable = False
 
     def close(self) -> None:
         """Close at once."""
         with self._lock:
-            if self._failure is None and not self._retired:
+            if self._failure is None and self.usable:
                 self._codec.go_away(NO_ERROR)
                 self._send()
             self._fail(ReadError("the connection was closed by this client"))
@@ -129,7 +133,7 @@ class HTTP2Connection:
 
     def abandon(self) -> None:
         """Let go of the socket without a word to the server, which still talks to another process."""
-        self._retired = True
+        self.usable = False
         if self._stream.socket is not None:
             self._stream.socket.close()
 
@@ -141,7 +145,7 @@ class HTTP2Connection:
             self._unsent = not self._stream.send(self._codec.data_to_send())
         except OSError:
             # The server has closed. What it said before is still to be read, and tells more than this error.
-            self._retired = True
+            self.usable = False
             self._unsent = False
 
     async def _flush(self, deadline: Deadline | Timeout) -> None:
@@ -153,8 +157,12 @@ class HTTP2Connection:
                     await self._runtime.turn()
             finally:
                 self._flushing = False
-                with self._lock:
+                lock = self._lock
+                lock.acquire()
+                try:
                     self._send()
+                finally:
+                    lock.release()
         if self._unsent:
             try:
                 await self._push(deadline.write)
@@ -199,7 +207,7 @@ class HTTP2Connection:
                 return self._new_drainer()
             self._reader = me
         try:
-            await self._read(_left(until))
+            await self._read(inf if until is None else until)
         finally:
             self._leave(me)
         return None
@@ -222,7 +230,7 @@ class HTTP2Connection:
         `TimeoutError` after `timeout` seconds with neither; what broke the connection is raised.
         """
         lock = self._lock
-        until = None if timeout is None else monotonic() + timeout
+        exchange._until = until = inf if timeout is None else monotonic() + timeout
         while True:
             parker = None
             lock.acquire()
@@ -236,37 +244,40 @@ class HTTP2Connection:
                 if self._reader is None:
                     self._reader = exchange
                 elif self._reader is not exchange:
-                    parker = self._parked[exchange] = self._runtime.parker()
+                    parker, timeout = self._park(exchange)
                 if exchange._rest is not None:
                     self._blocked[exchange] = None
             finally:
                 lock.release()
-            if parker is None:
-                try:
+            woken = False
+            try:
+                if parker is not None:
+                    woken = await parker.wait(timeout)
+                    if not woken or exchange._expired:
+                        raise TimeoutError
+                else:
                     while not exchange._is_served() and self._failure is None:
-                        await self._read(timeout)
-                        timeout = _left(until)
-                finally:
+                        await self._read(until)
+            finally:
+                if not woken:
                     self._leave(exchange)
-            elif not await self._park(exchange, parker, _left(until)):
-                raise TimeoutError
 
-    async def _park(self, exchange: HTTP2Exchange, parker: Parker, timeout: float | None) -> bool:
-        """Wait to be woken; False when the time was up first."""
-        done = False
-        try:
-            done = await parker.wait(timeout)
-        finally:
-            if not done:
-                with self._lock:
-                    self._parked.pop(exchange, None)
-                    self._blocked.pop(exchange, None)
-                self._leave(exchange)  # it may have been told to read in the meantime
-        return done
+    def _park(self, exchange: HTTP2Exchange) -> tuple[Parker, float | None]:
+        """Make a place to wait in, and tell how long; the reader looks after those whose time ends after its own.
+
+        The lock is held.
+        """
+        parker = self._parked[exchange] = self._runtime.parker()
+        until = exchange._until
+        if until < self._reads_until:
+            return parker, max(until - monotonic(), 0.0)
+        self._earliest = min(self._earliest, until)
+        return parker, None
 
     def _leave(self, reader: object) -> None:
-        """Stop reading, and let another of those who wait do it."""
+        """Stop waiting, and let another of those who wait read when it was this one's part."""
         with self._lock:
+            self._parked.pop(reader, None)  # type: ignore[call-overload]
             if self._reader is reader:
                 self._pass_on()
 
@@ -282,24 +293,35 @@ class HTTP2Connection:
         if self._pusher is not None:
             self._stream.nudge()
 
-    async def _read(self, timeout: float | None) -> None:
-        """Read once, for everybody."""
+    async def _read(self, until: float) -> None:
+        """Read once, for everybody; `TimeoutError` when the reader's own time is up."""
+        limit = self._reads_until = min(until, self._earliest)
         try:
-            data = await self._stream.read(timeout)
+            data = await self._stream.read(None if limit == inf else max(limit - monotonic(), 0.0))
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
-                raise
+                if limit == until:
+                    raise
+                return self._expire()
             failure = read_failure(error)
             failure.__cause__ = error
             with self._lock:
-                self._fail(failure)
-            return
+                return self._fail(failure)
         lock = self._lock
         lock.acquire()
         try:
             self._take(data)
         finally:
             lock.release()
+
+    def _expire(self) -> None:
+        """Wake those of the parked whose time is up."""
+        now = monotonic()
+        with self._lock:
+            for exchange in [exchange for exchange in self._parked if exchange._until <= now]:
+                exchange._expired = True
+                self._parked.pop(exchange).wake()
+            self._earliest = min((exchange._until for exchange in self._parked), default=inf)
 
     def _take(self, data: bytes) -> None:
         """Give the codec what has come, and wake those whom it concerns. The lock is held."""
@@ -320,8 +342,13 @@ class HTTP2Connection:
             self._send()
         if self._drainers:
             self._wake_drainers()
-        if codec.failure is not None:
-            self._fail(codec.failure)
+        if self._allowed != codec.max_streams:
+            self._allowed = codec.max_streams
+            self._set_capacity()
+        if not codec.open:
+            self.usable = False
+            if codec.failure is not None:
+                self._fail(codec.failure)
 
     def _unblock(self) -> None:
         """Wake those whose windows are open now, in the order in which they came."""
@@ -333,6 +360,7 @@ class HTTP2Connection:
 
     def _fail(self, failure: TransportError) -> None:
         """Nothing more will come: wake everybody. The lock is held."""
+        self.usable = False
         if self._failure is None:
             self._failure = failure
             with suppress(OSError):
@@ -363,7 +391,7 @@ class HTTP2Connection:
             self._reader = me
         try:
             while self._failure is None and self._stream.is_readable():
-                await self._read(deadline.within(_AT_HAND))
+                await self._read(monotonic() + _AT_HAND)
         except TimeoutError:
             pass
         finally:
@@ -394,7 +422,7 @@ class HTTP2Connection:
                 limit = deadline.read
                 timeout = left if limit is None else min(left, limit)
                 if parker is None:
-                    await self._read(timeout)
+                    await self._read(monotonic() + timeout)
                 elif not await parker.wait(timeout):
                     raise TimeoutError
             except TimeoutError:
@@ -426,10 +454,12 @@ class HTTP2Exchange:
         "_continued",
         "_declared",
         "_events",
+        "_expired",
         "_next",
         "_rest",
         "_sent",
         "_stream",
+        "_until",
         "answered",
         "hints",
         "trailers",
@@ -445,6 +475,8 @@ class HTTP2Exchange:
         self._sent = 0
         self._declared: int | None = None
         self._continued = False
+        self._until = inf  # when it stops waiting
+        self._expired = False
         self.answered = False  # something of the response has come
         self.hints: list[list[Field]] | None = None
         self.trailers: list[Field] | None = None
@@ -487,7 +519,14 @@ class HTTP2Exchange:
             marks[SENT] = monotonic()
             head = await self._await_continue(deadline) if expects else None
             while head is None:
-                await self._advance(deadline)
+                if self._rest is not None:
+                    await self._advance(deadline)
+                else:
+                    since = monotonic()
+                    try:
+                        self._arrive(await connection._wait(self, deadline.read))
+                    except TimeoutError:
+                        raise self._timed_out(deadline, since) from None
                 head = self._take_head()
         except BaseException:
             await self.aleave()
@@ -506,6 +545,8 @@ class HTTP2Exchange:
             if not connection.usable:
                 raise Unprocessed("the connection was closed before the request could be sent")
             self._stream = connection._codec.open_stream(request.method, blocks, end=not body, owner=self)
+            if self._stream.id >= _LAST_ID:
+                connection.usable = False
             if not body:
                 return False
             if isinstance(body, bytes):
@@ -534,17 +575,20 @@ class HTTP2Exchange:
         """Go on by one step: send a piece of the body, or wait for events."""
         if self._rest is not None and await self._upload(deadline):
             return
-        connection = self._connection
         since = monotonic()
         try:
-            events = await connection._wait(self, deadline.read if self._rest is None else deadline.write)
+            limit = deadline.read if self._rest is None else deadline.write
+            self._arrive(await self._connection._wait(self, limit))
         except TimeoutError:
-            if connection._heard < since:
-                connection._doubt()  # not a word from the server for anybody
-            if self._rest is None:
-                raise deadline.expired(ReadTimeout, "read", "waiting for the response") from None
-            raise deadline.expired(WriteTimeout, "write", "sending the request") from None
-        self._arrive(events)
+            raise self._timed_out(deadline, since) from None
+
+    def _timed_out(self, deadline: Deadline | Timeout, since: float) -> TransportError:
+        """Return the error for a wait that began at `since`."""
+        if self._connection._heard < since:
+            self._connection._doubt()  # not a word from the server for anybody
+        if self._rest is None:
+            return deadline.expired(ReadTimeout, "read", "waiting for the response")
+        return deadline.expired(WriteTimeout, "write", "sending the request")
 
     async def _upload(self, deadline: Deadline | Timeout) -> bool:
         """Send the next piece of the body; False when the windows are closed, or nothing more is wanted."""

@@ -153,7 +153,7 @@ class Block:
         self.fields = fields
         self.meaning: Any = None
         self.inserts = inserts  # into the dynamic table
-        self.added = sum(len(name) + len(value) + _ENTRY for name, value in inserts)
+        self.added = sum([len(name) + len(value) + _ENTRY for name, value in inserts]) if inserts else 0
 
     def __repr__(self) -> str:
         return f"<Block {len(self.fields)} fields>"

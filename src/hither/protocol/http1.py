@@ -229,6 +229,7 @@ class ResponseParser:
     __slots__ = (
         "_awaits_head",
         "_buffer",
+        "_cookie_head",
         "_informational",
         "_method",
         "_overhead",
@@ -250,6 +251,8 @@ class ResponseParser:
         self._scanned = 0
         self._overhead = 0
         self._informational = 0
+        # The last head that set cookies, with its bytes: others see nothing of it, and it goes with the connection.
+        self._cookie_head: tuple[bytes, _FramedHead] | None = None
         self._trailers: list[Field] = []
         self.keep_alive = True  # as far as the last head told
 
@@ -282,6 +285,8 @@ class ResponseParser:
         """
         block, _, content = data.partition(b"\r\n\r\n")
         known = _heads.get(block)
+        if known is None and self._cookie_head is not None and self._cookie_head[0] == block:
+            known = self._cookie_head[1]
         if known is None or known.whole != len(content) or not self._awaits_head or self._method in _BODILESS:
             return None
         self._awaits_head = False
@@ -335,6 +340,8 @@ class ResponseParser:
                         known = _parse_head(block.split(b"\r\n"), block)
                     except _IrregularHead:
                         return self._buffered_head(data, position, events)
+                    if known.head.sets_cookies and len(block) <= _MAX_CACHED_HEAD:
+                        self._cookie_head = block, known
                 events.append(known.head)
                 self._frame(known, events)
                 return end + 4

@@ -84,7 +84,6 @@ class HTTP2:
         "_frame_in",
         "_frame_out",
         "_going_away",
-        "_handlers",
         "_initial_window_in",
         "_initial_window_out",
         "_last_in",
@@ -157,18 +156,6 @@ class HTTP2:
         self._preface = b"" if client else h2.PREFACE
         self._only: int | None = h2.SETTINGS  # the one kind of frame that may come now, §3.4 and §4.3
         self._touched: list[Stream] = []
-        self._handlers = (
-            self._on_data,
-            self._on_headers,
-            self._on_priority,
-            self._on_rst_stream,
-            self._on_settings,
-            self._on_push_promise,
-            self._on_ping,
-            self._on_goaway,
-            self._on_window_update,
-            self._on_continuation,
-        )
         self._out = [h2.PREFACE] if client else []
         self._out.append(h2.settings_frame(values))
         self._out.append(h2.window_update(0, CONNECTION_WINDOW - h2.DEFAULT_WINDOW))
@@ -325,7 +312,7 @@ class HTTP2:
     def _frames(self, data: bytes, position: int) -> bytes:
         """Handle all frames that are there whole; return what is left of the data."""
         size = len(data)
-        handlers = self._handlers
+        handlers = self._HANDLERS
         while size - position >= HEADER_SIZE:
             high, low, kind, flags, stream_id = read_header(data, position)
             length = high << 8 | low
@@ -341,7 +328,7 @@ class HTTP2:
                 if stream_id > LARGEST_ID:
                     stream_id &= LARGEST_ID  # the reserved bit
                 try:
-                    handlers[kind](flags, stream_id, data[start:position])
+                    handlers[kind](self, flags, stream_id, data[start:position])
                 except StreamFault as fault:
                     self._fault(self.streams[stream_id], fault.code, str(fault))
             else:
@@ -764,3 +751,16 @@ class HTTP2:
         stream.window_out += increment
         if stream.window_out > h2.LARGEST_WINDOW:
             raise StreamFault(h2.FLOW_CONTROL_ERROR, "the stream's window grew too large")
+
+    _HANDLERS = (
+        _on_data,
+        _on_headers,
+        _on_priority,
+        _on_rst_stream,
+        _on_settings,
+        _on_push_promise,
+        _on_ping,
+        _on_goaway,
+        _on_window_update,
+        _on_continuation,
+    )
