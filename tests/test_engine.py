@@ -95,5 +95,7 @@ def test_at_most_ten_frames_from_the_call_to_the_socket(echo, monkeypatch, proto
     monkeypatch.setattr(BlockingStream, name, counting)
     with hither.Client(**protocol.options) as client:
         client.get(echo.url("/status/204"))
-    assert depths
-    assert depths[0] <= 10
+        depths.clear()
+        client.get(echo.url("/status/204"))  # over HTTP/2 the first may acknowledge the server's settings as well
+        assert depths
+        assert depths[0] <= 10
