@@ -1519,3 +1519,68 @@ async def test_a_server_without_http2_is_refused_when_nothing_else_is_wanted(fac
         async with opened(face, verify=authority_file) as client:
             with pytest.raises(hither.TransportError):
                 await client.get(server.url())
+
+
+# -- one connection for several origins (RFC 9113 §9.1.1)
+
+
+class TestCoalescing:
+    @staticmethod
+    def urls(server: Any) -> tuple[str, str]:
+        """The same server by two names; the certificate is for both."""
+        address = server.url("/")
+        return address, address.replace("127.0.0.1", "localhost")
+
+    @pytest.mark.parametrize("coalesce", [True, False])
+    async def test_a_connection_serves_all_that_its_certificate_names(
+        self, face, raw, http2_tls, authority_file, coalesce
+    ):
+        with raw(http2(serves), tls=http2_tls) as server:
+            first, second = self.urls(server)
+            limits = hither.Limits(coalesce=coalesce)
+            async with opened(face, verify=authority_file, limits=limits) as client:
+                for url in (first, second, first, second):
+                    assert (await client.get(url)).text == "/"
+            assert len(server.connections) == (1 if coalesce else 2)
+            authorities = {one.get(":authority") for peer in server.connections for one in peer.peer.exchanges.values()}
+            assert len(authorities) == 2
+
+    async def test_not_where_the_certificate_is_not_verified(self, face, raw, http2_tls):
+        with raw(http2(serves), tls=http2_tls) as server:
+            async with opened(face, verify=False, limits=hither.Limits(coalesce=True)) as client:
+                for url in self.urls(server):
+                    assert (await client.get(url)).text == "/"
+            assert len(server.connections) == 2
+
+    async def test_not_where_the_address_differs(self, face, raw, http2_tls, authority_file):
+        def resolver(host: str, port: int) -> list[str]:
+            return ["127.0.0.2" if host == "localhost" else "127.0.0.1"]
+
+        with raw(http2(serves), tls=http2_tls) as server:
+            first, second = self.urls(server)
+            options = {"verify": authority_file, "limits": hither.Limits(coalesce=True), "resolver": resolver}
+            async with opened(face, **options) as client:
+                assert (await client.get(first)).text == "/"
+                with pytest.raises(hither.ConnectError):
+                    await client.get(second)
+
+    async def test_misdirected_it_is_sent_again_on_a_connection_of_its_own(self, face, raw, http2_tls, authority_file):
+        """421 (RFC 9110 §15.5.20) is for those who took another origin's connection, and is believed."""
+
+        def script(peer: Peer) -> None:
+            own = None
+            while True:
+                got = peer.request()
+                own = own or got.get(":authority")
+                right = got.get(":authority") == own
+                peer.respond(got, bytes(got.body) or got.target, status=200 if right else 421)
+
+        with raw(http2(script), tls=http2_tls) as server:
+            first, second = self.urls(server)
+            async with opened(face, verify=authority_file, limits=hither.Limits(coalesce=True)) as client:
+                assert (await client.get(first)).status_code == 200
+                assert (await client.post(second, content=b"once more")).text == "once more"
+                assert (await client.get(second)).status_code == 200
+                assert (await client.get(first)).status_code == 200
+            assert len(server.connections) == 2
+            assert len(peer_of(server).exchanges) == 3

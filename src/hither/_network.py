@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ._request import Request
     from ._tls import TLSSettings
     from .connection.http1 import HTTP1Connection
-    from .connection.http2 import HTTP2Connection, HTTP2Exchange
+    from .connection.http2 import HTTP2Connection
+    from .connection.http2_exchange import HTTP2Exchange
     from .net.base import Runtime
 
 _SCHEMES = frozenset({"http", "https"})

@@ -276,6 +276,22 @@ def test_tls_by_a_given_authority(echo_tls, authority_file, client_certificate_f
     assert json.loads(out())["certificate"] == "tester"
 
 
+# -- versions of HTTP
+
+
+@pytest.mark.protocols("http2")
+def test_http2_without_asking(echo, protocol, out):
+    assert main(["-i", "--http2", echo.url("/json")]) == 0
+    assert out().startswith(b"HTTP/2 200 OK\r\n")
+
+
+@pytest.mark.parametrize(("option", "version"), [(None, b"HTTP/2"), ("--http2", b"HTTP/2"), ("--http1.1", b"HTTP/1.1")])
+def test_over_tls_the_server_chooses_from_what_is_allowed(nginx, authority_file, out, option, version):
+    url = nginx.over("http2").tls_url("/json")
+    assert main([*filter(None, [option]), "-i", "--cacert", authority_file, url]) == 0
+    assert out().startswith(version + b" 200 OK\r\n")
+
+
 # -- on a terminal
 
 
@@ -396,7 +412,7 @@ def test_verbose_tells_both_heads_and_times_but_no_secret(echo, out):
     assert json.loads(both.out)["target"] == "/echo"
     told = both.err.decode()
     assert "> GET /set-cookie?" in told
-    assert "> GET /echo HTTP/1.1\n> Host: 127.0.0.1" in told
+    assert "> GET /echo\n> Host: 127.0.0.1" in told
     assert "< HTTP/1.1 302 Found\n" in told
     assert "< HTTP/1.1 200 OK\n" in told
     assert "> Authorization: Basic [secure]\n" in told

@@ -33,14 +33,14 @@ def timings(response: Response) -> None:
 
 def _request(request: Request) -> None:
     target = request.url.target.decode("latin-1")
-    _say(f"> {request.method} {target} HTTP/1.1")
+    _say(f"> {request.method} {target}")  # in the version of HTTP that the response will tell
     _fields(">", request.headers)
 
 
 def _response(response: Response) -> None:
     _connection(response)
     for hint in response.early_hints:
-        _say("< HTTP/1.1 103 Early Hints")
+        _say(f"< {response.http_version} 103 Early Hints")
         _fields("<", hint)
     _say(f"< {response.http_version} {response.status_code} {response.reason_phrase}")
     _fields("<", response.headers)
