@@ -1584,3 +1584,28 @@ class TestCoalescing:
                 assert (await client.get(first)).status_code == 200
             assert len(server.connections) == 2
             assert len(peer_of(server).exchanges) == 3
+
+
+def test_what_nobody_takes_is_not_kept_without_end(monkeypatch):
+    """A server that makes us answer and reads nothing costs so much memory, and then the connection."""
+    import hither.connection.http2
+    from hither.net.blocking import BlockingRuntime
+
+    class Full:
+        socket = None
+
+        def share(self, lock: Any) -> None:
+            """Nothing is read here."""
+
+        def send(self, data: bytes) -> bool:
+            return False
+
+    monkeypatch.setattr(hither.connection.http2, "_MOST_KEPT", 1000)
+    connection = hither.connection.http2.HTTP2Connection(Full(), None, BlockingRuntime(), hither.Limits())  # type: ignore[arg-type]
+    sent = 0
+    while connection.usable and sent < 100:
+        connection._codec.ping()
+        connection._send()
+        sent += 1
+    assert 40 < sent < 100
+    assert "does not read" in str(connection._failure)

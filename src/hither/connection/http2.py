@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..protocol.events import Event
 
 _PONG_WAIT = 1.0  # seconds for the answer to a PING before another connection is opened
+_MOST_KEPT = 16 * 1024 * 1024  # bytes that wait to be sent: more than the pieces of 200 uploads
 _AT_HAND = 0.01  # seconds to read what has come already
 
 
@@ -45,6 +46,7 @@ class HTTP2Connection:
         "_flushing",
         "_heard",
         "_idle_ping",
+        "_kept",
         "_lock",
         "_most_streams",
         "_parked",
@@ -80,6 +82,7 @@ class HTTP2Connection:
         self._doubted: float | None = None  # when the server was asked whether it is there
         self._flushing = False
         self._unsent = False  # the operating system has not taken all yet
+        self._kept = 0  # bytes handed over since it has
         self._reader: Any = None  # who reads for all
         self._reads_until = inf  # when its read ends at the latest
         self._earliest = inf  # no parked exchange that the reader looks after has to be woken before
@@ -122,12 +125,19 @@ class HTTP2Connection:
 
     def _send(self) -> None:
         """Hand over what has gathered, and note whether some of it has to wait. The lock is held."""
+        data = self._codec.data_to_send()
         try:
-            self._unsent = not self._stream.send(self._codec.data_to_send())
+            self._unsent = not self._stream.send(data)
         except OSError:
             # The server has closed. What it said before is still to be read, and tells more than this error.
             self.usable = False
             self._unsent = False
+        if not self._unsent:
+            self._kept = 0
+            return
+        self._kept += len(data)
+        if self._kept > _MOST_KEPT:
+            self._fail(RemoteProtocolError("the server asks for answers, and does not read them"))
 
     async def _flush(self, deadline: Deadline | Timeout) -> None:
         """Send what has gathered, with what others add to it in this turn of the event loop."""
