@@ -650,3 +650,19 @@ def test_methods_that_are_not(method):
     for encode in (encode_method, lambda method: request_head(method, b"/", b"h", b"")):
         with pytest.raises(LocalProtocolError, match="not a token"):
             encode(method)
+
+
+def test_a_head_that_sets_cookies_is_remembered_by_its_connection_alone():
+    from hither.protocol import http1
+
+    data = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=hidden\r\nContent-Length: 2\r\n\r\nhi"
+    parser = http1.ResponseParser()
+    parser.expect("GET")
+    first = parser.receive_data(data)
+    parser.expect("GET")
+    head, content = parser.receive_whole(data)
+    assert (head is first[0], content) == (True, b"hi")
+    other = http1.ResponseParser()
+    other.expect("GET")
+    assert other.receive_whole(data) is None
+    assert not any(b"hidden" in block for block in http1._heads)
